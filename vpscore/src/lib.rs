@@ -34,9 +34,22 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod cbor;
 pub mod collections;
+pub mod ctl;
 pub mod errno;
+pub mod ids;
+pub mod image;
+pub mod instance;
+pub mod joints;
 pub mod kpi;
 pub mod limits;
+pub mod migrate;
+pub mod pid;
+pub mod privilege;
+pub mod racct;
+pub mod sock;
+pub mod state;
 pub mod time;
 pub mod types;
+pub mod view;

@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Where the emulated kernel meets the core; the only code here that names both.

@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! A world: virtual clock, one event queue, hosts, links, fault plan, observers.

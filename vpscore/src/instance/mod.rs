@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The tree of instances under vps0, their names and their life cycle.

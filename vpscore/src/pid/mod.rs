@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! PID and TID spaces: one number per level for every process and thread.
