@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The scenario file: what a world is made of, what happens in it, and what must come of it.
+//!
+//! A file is checked whole before the world is built, so that a run never fails half-way over a
+//! mistake that could have been seen; each complaint names the line and what to write instead.
+
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use toml::Spanned;
+
+/// A whole scenario, as read.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// What the scenario is called in reports.
+    pub name: String,
+    /// One sentence on what it shows.
+    #[serde(default)]
+    pub about: String,
+    /// The world's seed; `--seed` overrides it.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// Virtual milliseconds after which the world is stopped and judged.
+    #[serde(default = "default_deadline")]
+    pub deadline_ms: u64,
+    /// The machines; each hangs on one Ethernet switch.
+    #[serde(default)]
+    pub host: Vec<HostSpec>,
+    /// The instances, parents before children.
+    #[serde(default)]
+    pub instance: Vec<InstanceSpec>,
+    /// The programs started in hosts and instances.
+    #[serde(default)]
+    pub program: Vec<ProgramSpec>,
+    /// The moves.
+    #[serde(default)]
+    pub migrate: Vec<MigrateSpec>,
+    /// Directory of the file: programs are named relative to it.
+    #[serde(skip)]
+    pub directory: PathBuf,
+}
+
+fn default_seed() -> u64 {
+    1
+}
+
+fn default_deadline() -> u64 {
+    60_000
+}
+
+/// A machine and its cable to the switch.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostSpec {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Address and prefix length of its network card, `10.0.0.1/24`.
+    pub address: Spanned<Cidr>,
+    /// PIDs, thread ids and ephemeral ports begin as far on as if it had run this many processes.
+    #[serde(default)]
+    pub populated: u32,
+    /// One-way delay of its cable in microseconds.
+    #[serde(default = "default_latency")]
+    pub latency_us: u64,
+    /// Rate of its cable in megabits per second.
+    #[serde(default = "default_bandwidth")]
+    pub bandwidth_mbps: u64,
+    /// Frames lost on its cable, each way, in a million.
+    #[serde(default)]
+    pub loss_ppm: u32,
+}
+
+fn default_latency() -> u64 {
+    100
+}
+
+fn default_bandwidth() -> u64 {
+    1_000
+}
+
+/// An instance.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstanceSpec {
+    /// Path from the host's own instance: `web`, or `web.db` for `db` inside `web`.
+    pub name: Spanned<String>,
+    /// The host it begins on.
+    pub host: Spanned<String>,
+    /// Address and prefix length of its interface.
+    pub address: Spanned<Cidr>,
+    /// Most processes it may have, its children's included; 0 is no limit.
+    #[serde(default)]
+    pub maxproc: u64,
+}
+
+/// A program to start.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProgramSpec {
+    /// What reports call it.
+    pub name: Spanned<String>,
+    /// Instance path or host name; the first program of an instance is its init.
+    #[serde(rename = "in")]
+    pub place: Spanned<String>,
+    /// The program's text, relative to the scenario file.
+    pub file: Spanned<PathBuf>,
+    /// When it starts, in virtual milliseconds.
+    #[serde(default)]
+    pub at_ms: u64,
+    /// The exit status it must end with; without it, it need not end.
+    pub expect_exit: Option<i32>,
+    /// Words that its console output must contain.
+    #[serde(default)]
+    pub expect_output: Vec<String>,
+}
+
+/// A live migration.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MigrateSpec {
+    /// The instance, with all below it.
+    pub instance: Spanned<String>,
+    /// The host it moves to.
+    pub to: Spanned<String>,
+    /// When, in virtual milliseconds.
+    pub at_ms: u64,
+    /// The longest time it may be stopped, in virtual milliseconds.
+    pub max_downtime_ms: Option<u64>,
+}
+
+/// An IPv4 address with its prefix length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Cidr {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// Prefix length in bits, at most 32.
+    pub prefix: u8,
+}
+
+impl TryFrom<String> for Cidr {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = || format!("\"{text}\" is no address; write it as 10.0.0.1/24");
+        let (address, prefix) = text.split_once('/').ok_or_else(wrong)?;
+        let address = address.parse().map_err(|_| wrong())?;
+        let prefix = prefix.parse().ok().filter(|p| *p <= 32).ok_or_else(wrong)?;
+        Ok(Self { address, prefix })
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+/// What is wrong with a scenario file, where, and what to do.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ScenarioError {
+    /// The file.
+    pub file: PathBuf,
+    /// Line in it, from 1; `None` where the file could not be read.
+    pub line: Option<usize>,
+    /// What is wrong and what to write instead.
+    pub what: String,
+}
+
+impl fmt::Display for ScenarioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}: {}", self.file.display(), self.what),
+            None => write!(f, "{}: {}", self.file.display(), self.what),
+        }
+    }
+}
+
+impl std::error::Error for ScenarioError {}
+
+impl Scenario {
+    /// Reads and checks a scenario file.
+    ///
+    /// # Errors
+    /// [`ScenarioError`] at the first thing that is wrong.
+    pub fn load(file: &Path) -> Result<Self, ScenarioError> {
+        let text = std::fs::read_to_string(file).map_err(|e| ScenarioError {
+            file: file.to_owned(),
+            line: None,
+            what: format!("cannot be read: {e}"),
+        })?;
+        Self::parse(&text, file)
+    }
+
+    /// Checks the text of a scenario file.
+    ///
+    /// # Errors
+    /// [`ScenarioError`] at the first thing that is wrong.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ScenarioError> {
+        let fail = |at: Option<usize>, what: String| ScenarioError {
+            file: file.to_owned(),
+            line: at.map(|at| 1 + text[..at.min(text.len())].matches('\n').count()),
+            what,
+        };
+        let mut scenario: Self = toml::from_str(text)
+            .map_err(|e| fail(e.span().map(|s| s.start), e.message().trim().to_owned()))?;
+        scenario.directory = file.parent().unwrap_or(Path::new("")).to_owned();
+        scenario
+            .check()
+            .map_err(|(at, what)| fail(Some(at), what))?;
+        Ok(scenario)
+    }
+
+    fn check(&self) -> Result<(), (usize, String)> {
+        let at = |spanned: &Spanned<String>| spanned.span().start;
+        let mut hosts = BTreeSet::new();
+        if self.host.is_empty() {
+            return Err((0, "there is no [[host]]; add at least one".into()));
+        }
+        for host in &self.host {
+            let name = host.name.get_ref();
+            if !hosts.insert(name.as_str()) {
+                return Err((at(&host.name), format!("host \"{name}\" is there twice")));
+            }
+            if host.loss_ppm > 1_000_000 {
+                let loss = host.loss_ppm;
+                let what = format!("host \"{name}\" has loss_ppm = {loss}; at most 1000000");
+                return Err((at(&host.name), what));
+            }
+            if host.bandwidth_mbps == 0 {
+                let what = format!("host \"{name}\" has bandwidth_mbps = 0; at least 1");
+                return Err((at(&host.name), what));
+            }
+        }
+        let known_host = |host: &Spanned<String>| {
+            if hosts.contains(host.get_ref().as_str()) {
+                return Ok(());
+            }
+            let all: Vec<_> = hosts.iter().copied().collect();
+            let what = format!(
+                "no host \"{}\"; hosts are: {}",
+                host.get_ref(),
+                all.join(", ")
+            );
+            Err((at(host), what))
+        };
+        let instances = self.check_instances(&known_host)?;
+        self.check_addresses()?;
+        self.check_programs(&hosts, &instances)?;
+        for migrate in &self.migrate {
+            known_host(&migrate.to)?;
+            let name = migrate.instance.get_ref();
+            if !instances.contains(name.as_str()) {
+                let what = format!("no instance \"{name}\"; add an [[instance]] of that name");
+                return Err((at(&migrate.instance), what));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_instances(
+        &self,
+        known_host: &dyn Fn(&Spanned<String>) -> Result<(), (usize, String)>,
+    ) -> Result<BTreeSet<&str>, (usize, String)> {
+        let mut seen = BTreeSet::new();
+        for instance in &self.instance {
+            known_host(&instance.host)?;
+            let name = instance.name.get_ref().as_str();
+            let at = instance.name.span().start;
+            if !seen.insert(name) {
+                return Err((at, format!("instance \"{name}\" is there twice")));
+            }
+            let Some((parent, _)) = name.rsplit_once('.') else {
+                continue;
+            };
+            match self.instance.iter().find(|i| i.name.get_ref() == parent) {
+                Some(p)
+                    if !seen.contains(parent) || p.host.get_ref() != instance.host.get_ref() =>
+                {
+                    let what =
+                        format!("\"{parent}\" must come before \"{name}\", on the same host");
+                    return Err((at, what));
+                }
+                Some(_) => {}
+                None => {
+                    let what = format!("\"{name}\" has no parent; add instance \"{parent}\" first");
+                    return Err((at, what));
+                }
+            }
+        }
+        Ok(seen)
+    }
+
+    fn check_addresses(&self) -> Result<(), (usize, String)> {
+        let mut used = BTreeSet::new();
+        let all = self.host.iter().map(|h| &h.address);
+        for address in all.chain(self.instance.iter().map(|i| &i.address)) {
+            if !used.insert(address.get_ref().address) {
+                let what = format!("address {} is used twice", address.get_ref().address);
+                return Err((address.span().start, what));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_programs(
+        &self,
+        hosts: &BTreeSet<&str>,
+        instances: &BTreeSet<&str>,
+    ) -> Result<(), (usize, String)> {
+        let mut names = BTreeSet::new();
+        for program in &self.program {
+            let place = program.place.get_ref().as_str();
+            if !hosts.contains(place) && !instances.contains(place) {
+                let what = format!("no instance or host \"{place}\"; declare one of that name");
+                return Err((program.place.span().start, what));
+            }
+            let name = program.name.get_ref().as_str();
+            if !names.insert(name) {
+                let what = format!("program \"{name}\" is there twice; name one differently");
+                return Err((program.name.span().start, what));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+name = "t"
+[[host]]
+name = "a"
+address = "10.0.0.1/24"
+[[instance]]
+name = "web"
+host = "a"
+address = "10.0.0.9/24"
+"#;
+
+    fn complaint(text: &str) -> String {
+        Scenario::parse(text, Path::new("x.toml"))
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn a_good_file_is_read_with_its_defaults() {
+        let scenario = Scenario::parse(GOOD, Path::new("dir/x.toml")).unwrap();
+        assert_eq!(scenario.seed, 1);
+        assert_eq!(scenario.host[0].bandwidth_mbps, 1_000);
+        assert_eq!(scenario.directory, Path::new("dir"));
+    }
+
+    #[test]
+    fn every_complaint_names_the_line_and_what_to_do() {
+        let with = |more: &str| complaint(&format!("{GOOD}{more}"));
+        assert_eq!(
+            with("[[migrate]]\ninstance = \"web\"\nto = \"b\"\nat_ms = 1\n"),
+            "x.toml:12: no host \"b\"; hosts are: a"
+        );
+        assert_eq!(
+            with("[[instance]]\nname = \"db.x\"\nhost = \"a\"\naddress = \"10.0.0.8/24\"\n"),
+            "x.toml:11: \"db.x\" has no parent; add instance \"db\" first"
+        );
+        assert!(
+            with("[[host]]\nname = \"b\"\naddress = \"10.0.0.2\"\n").starts_with("x.toml:12: ")
+        );
+        assert!(with("[[host]]\nnme = \"b\"\n").contains("unknown field `nme`"));
+        assert!(with("[[host]]\nname = \"b\"\naddress = \"10.0.0.9/8\"\n").contains("used twice"));
+    }
+}
