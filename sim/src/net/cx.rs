@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What the transport half of a vnet asks of everything around it.
+//!
+//! The transports (`socket`, `tcp`, UDP, raw) know neither routes nor interfaces nor clocks. Each
+//! call into them carries a [`Cx`]: the moment, the IP layer below, a stream of random numbers and
+//! a place to leave wakeups for the kernel above.
+//!
+//! - I1: a transport never waits. What would sleep in FreeBSD returns [`SoError::Blocked`]; the
+//!   kernel tries again after a [`Wakeup`] for that socket and wait channel.
+//! - I2: [`IpLayer::output`] never calls back into a transport. A packet to one of the vnet's own
+//!   addresses is queued by the IP layer and delivered later, as `netisr` does for `lo0`.
+//! - I3: the same calls with the same contexts give the same packets and wakeups.
+
+use std::net::IpAddr;
+
+use super::packet::IpPacket;
+use crate::errno::Errno;
+use crate::rng::Rng;
+use crate::time::Instant;
+
+/// Names a socket of one vnet; never reused while the vnet lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SoId(pub u64);
+
+/// What a thread can sleep on at a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SoWait {
+    /// Data, end of file or an error to read, or a connection to accept (`so_rcv`, `sol_comp`).
+    Rcv,
+    /// Room to write, or an error instead (`so_snd`).
+    Snd,
+    /// A change of the connection's state: `connect(2)` and a lingering `close(2)` (`so_timeo`).
+    Timeo,
+}
+
+/// A socket whose sleepers and pollers should look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wakeup {
+    /// The socket.
+    pub so: SoId,
+    /// The channel on which something changed.
+    pub what: SoWait,
+}
+
+/// Why a socket call did not finish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SoError {
+    /// The call would sleep on this channel of the socket; nothing of it was done yet.
+    Blocked(SoWait),
+    /// The call failed.
+    Errno(Errno),
+}
+
+impl From<Errno> for SoError {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+/// The IP layer as a transport sees it.
+pub trait IpLayer {
+    /// Routes and sends a packet (`ip_output`, `ip6_output`); the transport's checksum is filled in.
+    ///
+    /// A packet longer than the route's MTU is fragmented, or refused with `EMSGSIZE` where `df` is
+    /// set. Other errors are the route's (`EHOSTUNREACH`, `ENETUNREACH`, `ENETDOWN`) or the
+    /// interface's (`ENOBUFS`).
+    fn output(&mut self, packet: IpPacket) -> Result<(), Errno>;
+
+    /// The source address for a new flow to `dst` (`in_pcbladdr`, `in6_selectsrc`).
+    fn source_for(&self, dst: IpAddr) -> Result<IpAddr, Errno>;
+
+    /// True where `addr` is configured on an interface of this vnet.
+    fn is_local(&self, addr: IpAddr) -> bool;
+
+    /// True where `addr` is a broadcast address of one of the vnet's interfaces.
+    fn is_broadcast(&self, addr: IpAddr) -> bool;
+
+    /// The MTU of the route to `dst` in bytes, IP header included; 0 where there is no route.
+    fn mtu_for(&self, dst: IpAddr) -> u32;
+
+    /// The default TTL or hop limit for `dst` (`net.inet.ip.ttl`, `net.inet6.ip6.hlim`).
+    fn default_ttl(&self, dst: IpAddr) -> u8;
+}
+
+/// The surroundings of one call into a transport.
+pub struct Cx<'a> {
+    /// The moment of the call on the kernel's monotonic clock.
+    pub now: Instant,
+    /// The layer below.
+    pub ip: &'a mut dyn IpLayer,
+    /// The transports' stream of random numbers.
+    pub rng: &'a mut Rng,
+    /// Wakeups for the layer above, in order; repeated ones are allowed.
+    pub wakeups: &'a mut Vec<Wakeup>,
+}
+
+impl Cx<'_> {
+    /// Leaves a wakeup.
+    pub fn wakeup(&mut self, so: SoId, what: SoWait) {
+        self.wakeups.push(Wakeup { so, what });
+    }
+}
+
+/// An ICMP or ICMPv6 error that concerns a transport's own packet (`PRC_*`, `icmp_errmap`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IcmpError {
+    /// Type, of ICMP for IPv4 and of ICMPv6 for IPv6.
+    pub kind: u8,
+    /// Code.
+    pub code: u8,
+    /// Next-hop MTU of a "fragmentation needed" or "packet too big"; 0 where it carries none.
+    pub mtu: u32,
+}
