@@ -131,6 +131,9 @@ pub struct MigrateSpec {
     pub max_downtime_ms: Option<u64>,
 }
 
+/// Where in the text something is wrong, as a byte offset, and what.
+type Complaint = (usize, String);
+
 /// An IPv4 address with its prefix length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -214,7 +217,7 @@ impl Scenario {
         Ok(scenario)
     }
 
-    fn check(&self) -> Result<(), (usize, String)> {
+    fn check(&self) -> Result<(), Complaint> {
         let at = |spanned: &Spanned<String>| spanned.span().start;
         let mut hosts = BTreeSet::new();
         if self.host.is_empty() {
@@ -263,8 +266,8 @@ impl Scenario {
 
     fn check_instances(
         &self,
-        known_host: &dyn Fn(&Spanned<String>) -> Result<(), (usize, String)>,
-    ) -> Result<BTreeSet<&str>, (usize, String)> {
+        known_host: &dyn Fn(&Spanned<String>) -> Result<(), Complaint>,
+    ) -> Result<BTreeSet<&str>, Complaint> {
         let mut seen = BTreeSet::new();
         for instance in &self.instance {
             known_host(&instance.host)?;
@@ -294,7 +297,7 @@ impl Scenario {
         Ok(seen)
     }
 
-    fn check_addresses(&self) -> Result<(), (usize, String)> {
+    fn check_addresses(&self) -> Result<(), Complaint> {
         let mut used = BTreeSet::new();
         let all = self.host.iter().map(|h| &h.address);
         for address in all.chain(self.instance.iter().map(|i| &i.address)) {
@@ -310,7 +313,7 @@ impl Scenario {
         &self,
         hosts: &BTreeSet<&str>,
         instances: &BTreeSet<&str>,
-    ) -> Result<(), (usize, String)> {
+    ) -> Result<(), Complaint> {
         let mut names = BTreeSet::new();
         for program in &self.program {
             let place = program.place.get_ref().as_str();
