@@ -45,3 +45,9 @@ pub const TID_MAX: i32 = TID_MIN + PID_MAX_WIDE;
 ///
 /// FreeBSD's `kern.maxproc` is bounded by `PID_MAX`; the wide bound serves benches.
 pub const PROCS_MAX: usize = 1 << 20;
+
+/// How deep arrays and maps nest in one CBOR item.
+///
+/// The deepest record of the schema has six levels; the rest is room for unknown optional fields.
+/// Each level costs [`crate::cbor::Decoder::skip`] 40 bytes of stack.
+pub const CBOR_DEPTH_MAX: usize = 16;

@@ -1,0 +1,530 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Records: structures that declare their keys once.
+
+use super::decode::{Decoder, MapReader};
+use super::encode::Encoder;
+use super::info::{RecordInfo, TypeInfo};
+use super::{Error, Fault};
+use crate::collections::{List, NoMemory};
+use crate::time::Duration;
+use crate::types::ViewId;
+use core::fmt;
+
+/// The name of a record and the names of its keys, for errors.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Schema {
+    /// The record's name.
+    pub name: &'static str,
+    /// Keys with their names, increasing.
+    pub keys: &'static [(u64, &'static str)],
+}
+
+impl Schema {
+    /// The name of the field under `key`.
+    pub fn field(&self, key: u64) -> Option<&'static str> {
+        let found = self.keys.iter().find(|(k, _)| *k == key);
+        found.map(|(_, name)| *name)
+    }
+}
+
+/// A value that can be written.
+pub trait Encode {
+    /// Writes it as one item.
+    ///
+    /// # Errors
+    /// [`NoMemory`].
+    fn encode(&self, to: &mut Encoder<'_>) -> Result<(), NoMemory>;
+}
+
+/// A value that can be read.
+pub trait Decode: Sized {
+    /// Its type in the schema.
+    const TYPE: TypeInfo;
+
+    /// Reads it from one item.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the item.
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Error>;
+}
+
+/// A value as a field of a record: a plain value is required, an `Option` is optional.
+pub trait Field: Sized {
+    /// The type of the value when it is there.
+    const TYPE: TypeInfo;
+    /// Whether it may be absent.
+    const OPTIONAL: bool;
+
+    /// Whether it is to be written.
+    fn present(&self) -> bool;
+
+    /// Writes key and value, if it is to be written.
+    ///
+    /// # Errors
+    /// [`NoMemory`].
+    fn encode_field(&self, key: u64, to: &mut Encoder<'_>) -> Result<(), NoMemory>;
+
+    /// Reads it from a record.
+    ///
+    /// # Errors
+    /// What is wrong with it, or its absence.
+    fn decode_field(key: u64, from: &mut MapReader<'_, '_>) -> Result<Self, Error>;
+}
+
+/// A structure declared by [`record!`](crate::record).
+pub trait Record: Encode + Decode {
+    /// Its name and keys.
+    const SCHEMA: &'static Schema;
+    /// All that is published of it.
+    const INFO: &'static RecordInfo;
+
+    /// Whether a kernel could be in this state.
+    ///
+    /// # Errors
+    /// The key of a field that contradicts the others.
+    fn check(&self) -> Result<(), u64>;
+}
+
+/// An enumeration declared by [`codes!`](crate::codes): each variant has a number.
+pub trait Code: Sized + Copy + 'static {
+    /// The name of the type and of all variants with their numbers.
+    const NAMES: (&'static str, &'static [(&'static str, u64)]);
+    /// The number of the variant.
+    fn code(self) -> u64;
+    /// The variant with this number.
+    fn from_code(code: u64) -> Option<Self>;
+}
+
+impl<T: Encode + Decode> Field for T {
+    const TYPE: TypeInfo = <T as Decode>::TYPE;
+    const OPTIONAL: bool = false;
+
+    fn present(&self) -> bool {
+        true
+    }
+
+    fn encode_field(&self, key: u64, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
+        to.uint(key)?;
+        self.encode(to)
+    }
+
+    fn decode_field(key: u64, from: &mut MapReader<'_, '_>) -> Result<Self, Error> {
+        from.required(key)
+    }
+}
+
+impl<T: Encode + Decode> Field for Option<T> {
+    const TYPE: TypeInfo = <T as Decode>::TYPE;
+    const OPTIONAL: bool = true;
+
+    fn present(&self) -> bool {
+        self.is_some()
+    }
+
+    fn encode_field(&self, key: u64, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
+        match self {
+            Some(value) => value.encode_field(key, to),
+            None => Ok(()),
+        }
+    }
+
+    fn decode_field(key: u64, from: &mut MapReader<'_, '_>) -> Result<Self, Error> {
+        from.optional(key)
+    }
+}
+
+macro_rules! integers {
+    ($read:ident, $wide:ty, $info:expr; $($ty:ty)*) => {$(
+        impl Encode for $ty {
+            fn encode(&self, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
+                to.$read(<$wide>::from(*self))
+            }
+        }
+
+        impl Decode for $ty {
+            const TYPE: TypeInfo = $info(<$ty>::MIN as $wide, <$ty>::MAX as $wide);
+
+            fn decode(from: &mut Decoder<'_>) -> Result<Self, Error> {
+                let at = from.offset();
+                <$ty>::try_from(from.$read()?).map_err(|_| Error::at(Fault::Range, at))
+            }
+        }
+    )*};
+}
+
+const fn unsigned(_min: u64, max: u64) -> TypeInfo {
+    TypeInfo::Uint(max)
+}
+
+integers!(uint, u64, unsigned; u8 u16 u32 u64);
+integers!(int, i64, TypeInfo::Int; i8 i16 i32 i64);
+
+impl Encode for bool {
+    fn encode(&self, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
+        to.bool(*self)
+    }
+}
+
+impl Decode for bool {
+    const TYPE: TypeInfo = TypeInfo::Bool;
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Error> {
+        from.bool()
+    }
+}
+
+/// Nanoseconds.
+impl Encode for Duration {
+    fn encode(&self, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
+        to.uint(self.as_nanos())
+    }
+}
+
+impl Decode for Duration {
+    const TYPE: TypeInfo = TypeInfo::Uint(u64::MAX);
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Error> {
+        from.uint().map(Self::from_nanos)
+    }
+}
+
+impl Encode for ViewId {
+    fn encode(&self, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
+        self.0.encode(to)
+    }
+}
+
+impl Decode for ViewId {
+    const TYPE: TypeInfo = <i32 as Decode>::TYPE;
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Error> {
+        i32::decode(from).map(Self)
+    }
+}
+
+impl<const N: usize> Encode for [u8; N] {
+    fn encode(&self, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
+        to.bytes(self)
+    }
+}
+
+impl<const N: usize> Decode for [u8; N] {
+    const TYPE: TypeInfo = TypeInfo::BytesExactly(N);
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Error> {
+        let at = from.offset();
+        let bytes = from.bytes()?;
+        Self::try_from(bytes).map_err(|_| Error::at(Fault::TooLong, at))
+    }
+}
+
+impl<T: Encode> Encode for List<T> {
+    fn encode(&self, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
+        to.array(self.len())?;
+        self.iter().try_for_each(|item| item.encode(to))
+    }
+}
+
+impl<T: Decode> Decode for List<T> {
+    const TYPE: TypeInfo = TypeInfo::Array(&T::TYPE);
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Error> {
+        let items = from.array()?;
+        // Grown as items are read: what the input declares costs nothing.
+        let mut list = Self::new();
+        for _ in 0..items {
+            let at = from.offset();
+            let item = T::decode(from)?;
+            list.push(item).map_err(|e| Error::at(e.into(), at))?;
+        }
+        from.leave();
+        Ok(list)
+    }
+}
+
+/// A byte string that a record owns.
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
+pub struct Bytes(pub List<u8>);
+
+impl Bytes {
+    /// A copy of `bytes`.
+    ///
+    /// # Errors
+    /// [`NoMemory`].
+    pub fn copy(bytes: &[u8]) -> Result<Self, NoMemory> {
+        let mut list = List::new();
+        list.extend(bytes)?;
+        Ok(Self(list))
+    }
+
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+
+    /// How many there are.
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A second copy.
+    ///
+    /// # Errors
+    /// [`NoMemory`].
+    pub fn duplicate(&self) -> Result<Self, NoMemory> {
+        self.0.duplicate().map(Self)
+    }
+}
+
+impl Encode for Bytes {
+    fn encode(&self, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
+        to.bytes(self.as_slice())
+    }
+}
+
+impl Decode for Bytes {
+    const TYPE: TypeInfo = TypeInfo::Bytes;
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Error> {
+        let at = from.offset();
+        Self::copy(from.bytes()?).map_err(|e| Error::at(e.into(), at))
+    }
+}
+
+/// UTF-8 text that a record owns.
+#[derive(Default, PartialEq, Eq, Hash)]
+pub struct Text(List<u8>);
+
+impl Text {
+    /// A copy of `text`.
+    ///
+    /// # Errors
+    /// [`NoMemory`].
+    pub fn copy(text: &str) -> Result<Self, NoMemory> {
+        Bytes::copy(text.as_bytes()).map(|bytes| Self(bytes.0))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        // Only ever made from a str, so the fallback is not reached.
+        core::str::from_utf8(self.0.as_slice()).unwrap_or_default()
+    }
+
+    /// A second copy.
+    ///
+    /// # Errors
+    /// [`NoMemory`].
+    pub fn duplicate(&self) -> Result<Self, NoMemory> {
+        self.0.duplicate().map(Self)
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl Encode for Text {
+    fn encode(&self, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
+        to.text(self.as_str())
+    }
+}
+
+impl Decode for Text {
+    const TYPE: TypeInfo = TypeInfo::Text;
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Error> {
+        let at = from.offset();
+        Self::copy(from.text()?).map_err(|e| Error::at(e.into(), at))
+    }
+}
+
+/// Declares a structure that travels as a CBOR map. The keys are literals in increasing order
+/// (checked at compile time); an `Option` field is left out where it is `None`. After decoding, the
+/// function named by `check` says whether a kernel could be in that state, and names the field that
+/// contradicts the others: for each field there is an associated constant of its name with its key.
+///
+/// ```
+/// vpscore::record! {
+///     /// A point on a plane.
+///     #[derive(Debug, PartialEq, Eq)]
+///     pub struct Point, check = Point::on_plane {
+///         /// Distance to the east.
+///         0 => x: i32,
+///         /// Distance to the north.
+///         1 => y: i32,
+///         /// Height, where it is known.
+///         2 => z: Option<u32>,
+///     }
+/// }
+///
+/// impl Point {
+///     fn on_plane(&self) -> Result<(), u64> {
+///         if self.x == self.y { Err(Self::y) } else { Ok(()) }
+///     }
+/// }
+///
+/// use vpscore::cbor::{Fault, decode_all, encode_to_list};
+/// let bytes = encode_to_list(&Point { x: 1, y: -1, z: None })?;
+/// assert_eq!(bytes.as_slice(), [0xa2, 0x00, 0x01, 0x01, 0x20]);
+/// let error = decode_all::<Point>(&[0xa2, 0x00, 0x01, 0x01, 0x01]).unwrap_err();
+/// assert_eq!((error.fault, error.field()), (Fault::Invalid, Some("y")));
+/// # Ok::<(), vpscore::collections::NoMemory>(())
+/// ```
+#[macro_export]
+macro_rules! record {
+    (
+        $(#[doc = $rdoc:literal])+
+        $(#[derive($($derive:ident),* $(,)?)])?
+        $vis:vis struct $Name:ident $(, check = $check:path)? {
+            $($(#[doc = $doc:literal])+ $key:literal => $field:ident : $ty:ty,)*
+        }
+    ) => {
+        $(#[doc = $rdoc])+
+        $(#[derive($($derive),*)])?
+        $vis struct $Name {
+            $($(#[doc = $doc])+ pub $field: $ty,)*
+        }
+
+        #[allow(non_upper_case_globals, reason = "a key is named as its field")]
+        #[allow(dead_code, reason = "not every field needs a check")]
+        impl $Name {
+            $(#[doc = concat!("The key of `", stringify!($field), "`.")]
+            pub const $field: u64 = $key;)*
+        }
+
+        const _: () = {
+            let keys: &[u64] = &[$($key),*];
+            let mut rest = keys;
+            while let [first, tail @ ..] = rest {
+                if let [second, ..] = tail {
+                    assert!(*first < *second, "keys must increase");
+                }
+                rest = tail;
+            }
+        };
+
+        impl $crate::cbor::Record for $Name {
+            const SCHEMA: &'static $crate::cbor::Schema = &$crate::cbor::Schema {
+                name: stringify!($Name),
+                keys: &[$(($key, stringify!($field))),*],
+            };
+            const INFO: &'static $crate::cbor::RecordInfo = &$crate::cbor::RecordInfo {
+                schema: <Self as $crate::cbor::Record>::SCHEMA,
+                doc: &[$($rdoc),+],
+                fields: &[$($crate::cbor::FieldInfo {
+                    key: $key,
+                    name: stringify!($field),
+                    ty: <$ty as $crate::cbor::Field>::TYPE,
+                    optional: <$ty as $crate::cbor::Field>::OPTIONAL,
+                    doc: &[$($doc),+],
+                }),*],
+            };
+
+            fn check(&self) -> Result<(), u64> {
+                $($check(self)?;)?
+                Ok(())
+            }
+        }
+
+        impl $crate::cbor::Encode for $Name {
+            fn encode(
+                &self,
+                to: &mut $crate::cbor::Encoder<'_>,
+            ) -> Result<(), $crate::collections::NoMemory> {
+                let present = [$($crate::cbor::Field::present(&self.$field)),*];
+                to.map(present.iter().filter(|is| **is).count())?;
+                $($crate::cbor::Field::encode_field(&self.$field, $key, to)?;)*
+                Ok(())
+            }
+        }
+
+        impl $crate::cbor::Decode for $Name {
+            const TYPE: $crate::cbor::TypeInfo =
+                $crate::cbor::TypeInfo::Record(<Self as $crate::cbor::Record>::INFO);
+
+            fn decode(
+                from: &mut $crate::cbor::Decoder<'_>,
+            ) -> Result<Self, $crate::cbor::Error> {
+                let schema = <Self as $crate::cbor::Record>::SCHEMA;
+                let at = from.offset();
+                let mut map = from.record(schema)?;
+                let value = Self {
+                    $($field: $crate::cbor::Field::decode_field($key, &mut map)?,)*
+                };
+                map.finish()?;
+                match $crate::cbor::Record::check(&value) {
+                    Ok(()) => Ok(value),
+                    Err(key) => Err($crate::cbor::Error::at($crate::cbor::Fault::Invalid, at)
+                        .within(schema, Some(key))),
+                }
+            }
+        }
+    };
+}
+
+/// Declares an enumeration that travels as its numbers; other numbers are refused.
+#[macro_export]
+macro_rules! codes {
+    (
+        $(#[doc = $edoc:literal])+
+        $vis:vis enum $Name:ident {
+            $($(#[doc = $doc:literal])+ $Variant:ident = $code:literal,)+
+        }
+    ) => {
+        $(#[doc = $edoc])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        $vis enum $Name {
+            $($(#[doc = $doc])+ $Variant,)+
+        }
+
+        impl $crate::cbor::Code for $Name {
+            const NAMES: (&'static str, &'static [(&'static str, u64)]) =
+                (stringify!($Name), &[$((stringify!($Variant), $code)),+]);
+
+            fn code(self) -> u64 {
+                match self {
+                    $(Self::$Variant => $code,)+
+                }
+            }
+
+            fn from_code(code: u64) -> Option<Self> {
+                match code {
+                    $($code => Some(Self::$Variant),)+
+                    _ => None,
+                }
+            }
+        }
+
+        impl $crate::cbor::Encode for $Name {
+            fn encode(
+                &self,
+                to: &mut $crate::cbor::Encoder<'_>,
+            ) -> Result<(), $crate::collections::NoMemory> {
+                to.uint($crate::cbor::Code::code(*self))
+            }
+        }
+
+        impl $crate::cbor::Decode for $Name {
+            const TYPE: $crate::cbor::TypeInfo = $crate::cbor::TypeInfo::Code(
+                <Self as $crate::cbor::Code>::NAMES.0,
+                <Self as $crate::cbor::Code>::NAMES.1,
+            );
+
+            fn decode(
+                from: &mut $crate::cbor::Decoder<'_>,
+            ) -> Result<Self, $crate::cbor::Error> {
+                let at = from.offset();
+                let code = from.uint()?;
+                <Self as $crate::cbor::Code>::from_code(code)
+                    .ok_or($crate::cbor::Error::at($crate::cbor::Fault::Range, at))
+            }
+        }
+    };
+}
