@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! `cargo xtask kmod`: cross-builds the kernel module from packages alone.
+//!
+//! Four steps, each a child module: find the tools ([`tools`]), build the Rust half as a static
+//! library against `core` and `alloc` of our own making ([`rust`]), compile the C shim against the
+//! kernel's headers ([`shim`]), link both into what the kernel's loader takes ([`link`]).
+
+mod link;
+mod options;
+mod rust;
+mod shim;
+mod tools;
+
+use anyhow::{Context as _, Result};
+
+use options::Options;
+
+/// Runs the task.
+pub(crate) fn main(args: lexopt::Parser) -> Result<()> {
+    let Some(options) = Options::parse(args)? else {
+        print!("{}", options::HELP);
+        return Ok(());
+    };
+    let tools = tools::Tools::find()?;
+    let out = options.out.join(options.arch.name());
+    std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+    let library = rust::build(&options, &tools)?;
+    let objects = shim::compile(&options, &tools, &out)?;
+    let module = link::link(&options, &tools, &out, &library, &objects)?;
+    let size = std::fs::metadata(&module)?.len();
+    println!("{}: {size} bytes", module.display());
+    Ok(())
+}

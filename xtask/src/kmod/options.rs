@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Options of `cargo xtask kmod`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+pub(crate) const HELP: &str = "\
+cargo xtask kmod [options]
+
+Cross-builds vps.ko and proves its properties (see docs/kernel-module.md).
+
+  --arch amd64|arm64   machine to build for (amd64)
+  --sysdir DIR         sys/ of a FreeBSD source tree; without it, the headers of FreeBSD 15 that
+                       the ziglang package carries
+  --builddir DIR       kernel build directory with opt_global.h (and the other opt_*.h) of the kernel
+                       that will load the module; without it, the options of a stock GENERIC
+  --out DIR            where to put the result (target/kmod/out)
+  --json FILE          write the proof's figures to FILE as JSON
+  --no-proof           build only
+
+Tools are found by themselves; these variables override:
+  VPS_KMOD_RUSTC, VPS_KMOD_CARGO   a rustc with library sources, and its cargo
+  VPS_KMOD_ZIG                     zig
+  VPS_KMOD_LLD                     ld.lld
+  VPS_KMOD_CK                      directory with ck_epoch.h
+";
+
+/// A machine the module is built for, by FreeBSD's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arch {
+    /// x86-64: the module is a relocatable object.
+    Amd64,
+    /// AArch64: the module is a shared object.
+    Arm64,
+}
+
+impl Arch {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// The first part of LLVM's triple.
+    pub(crate) const fn llvm(self) -> &'static str {
+        match self {
+            Self::Amd64 => "x86_64",
+            Self::Arm64 => "aarch64",
+        }
+    }
+}
+
+/// What was asked for.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) arch: Arch,
+    pub(crate) sysdir: Option<PathBuf>,
+    pub(crate) builddir: Option<PathBuf>,
+    pub(crate) out: PathBuf,
+    pub(crate) json: Option<PathBuf>,
+    pub(crate) proof: bool,
+}
+
+impl Options {
+    /// The options, or `None` where help was asked for.
+    pub(crate) fn parse(mut args: lexopt::Parser) -> Result<Option<Self>> {
+        use lexopt::Arg::{Long, Short};
+        let mut options = Self {
+            arch: Arch::Amd64,
+            sysdir: None,
+            builddir: None,
+            out: workspace().join("target/kmod/out"),
+            json: None,
+            proof: true,
+        };
+        while let Some(arg) = args.next()? {
+            match arg {
+                Short('h') | Long("help") => return Ok(None),
+                Long("arch") => {
+                    options.arch = match args.value()?.to_str() {
+                        Some("amd64" | "x86_64") => Arch::Amd64,
+                        Some("arm64" | "aarch64") => Arch::Arm64,
+                        other => bail!("--arch is amd64 or arm64, not {other:?}"),
+                    }
+                }
+                Long("sysdir") => options.sysdir = Some(PathBuf::from(args.value()?)),
+                Long("builddir") => options.builddir = Some(PathBuf::from(args.value()?)),
+                Long("out") => options.out = PathBuf::from(args.value()?),
+                Long("json") => options.json = Some(PathBuf::from(args.value()?)),
+                Long("no-proof") => options.proof = false,
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        if let Some(dir) = &options.sysdir {
+            if !dir.join("sys/param.h").is_file() {
+                bail!(
+                    "--sysdir {} has no sys/param.h: give the sys directory of a FreeBSD tree",
+                    dir.display()
+                );
+            }
+        }
+        if let Some(dir) = &options.builddir {
+            if !dir.join("opt_global.h").is_file() {
+                bail!(
+                    "--builddir {} has no opt_global.h: give the directory where config(8) left a \
+                     kernel's options",
+                    dir.display()
+                );
+            }
+        }
+        Ok(Some(options))
+    }
+}
+
+/// The workspace's root.
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or_else(|| Path::new("."))
+}
