@@ -93,24 +93,29 @@ impl Options {
                 other => return Err(other.unexpected().into()),
             }
         }
-        if let Some(dir) = &options.sysdir {
-            if !dir.join("sys/param.h").is_file() {
-                bail!(
-                    "--sysdir {} has no sys/param.h: give the sys directory of a FreeBSD tree",
-                    dir.display()
-                );
-            }
-        }
-        if let Some(dir) = &options.builddir {
-            if !dir.join("opt_global.h").is_file() {
-                bail!(
-                    "--builddir {} has no opt_global.h: give the directory where config(8) left a \
-                     kernel's options",
-                    dir.display()
-                );
-            }
-        }
+        require(
+            options.sysdir.as_deref(),
+            "--sysdir",
+            "sys/param.h",
+            "the sys directory of a FreeBSD tree",
+        )?;
+        require(
+            options.builddir.as_deref(),
+            "--builddir",
+            "opt_global.h",
+            "the directory where config(8) left a kernel's options",
+        )?;
         Ok(Some(options))
+    }
+}
+
+/// Refuses a directory that does not hold what it should.
+fn require(dir: Option<&Path>, option: &str, file: &str, give: &str) -> Result<()> {
+    match dir {
+        Some(dir) if !dir.join(file).is_file() => {
+            bail!("{option} {} has no {file}: give {give}", dir.display())
+        }
+        _ => Ok(()),
     }
 }
 

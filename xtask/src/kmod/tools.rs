@@ -43,7 +43,7 @@ impl Tools {
         let zig_lib = zig_lib(&zig, &env).context("zig has no lib directory beside it")?;
         let lld = from_env("VPS_KMOD_LLD")
             .or_else(|| in_path("ld.lld"))
-            .or_else(|| (11..30).rev().find_map(|n| in_path(&format!("ld.lld-{n}"))))
+            .or_else(|| (11..30).rev().find_map(|n| in_path(format!("ld.lld-{n}"))))
             .context(NO_LLD)?;
         let ck = from_env("VPS_KMOD_CK")
             .or_else(|| {
