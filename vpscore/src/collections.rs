@@ -14,6 +14,10 @@
 
 use alloc::vec::Vec;
 
+mod slab;
+
+pub use slab::{Chunk, Slab};
+
 /// Memory was short; nothing has changed. Maps to `ENOMEM`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoMemory;

@@ -26,12 +26,17 @@ const _: () = assert!(DEPTH_MAX * (NAME_MAX + 1) <= MAXHOSTNAMELEN);
 /// The table is an array of this many slots at most, grown by chunks.
 pub const INSTANCES_MAX: usize = 4096;
 
-/// The largest PID that FreeBSD hands out (`PID_MAX`, `sys/proc.h`), and our default per space.
+/// FreeBSD's `PID_MAX` (`sys/proc.h`), and `kern.pid_max` of every space by default.
+///
+/// As in `fork_findpid` (`kern_fork.c`, 15.0) the numbers handed out are *below* it.
 pub const PID_MAX: i32 = 99_999;
 
-/// The largest PID a space can be widened to, for benches of larger tables.
+/// The smallest `pid_max` of a space (`sysctl_kern_pid_max`, `kern_mib.c`, 15.0).
+pub const PID_MAX_LEAST: i32 = 300;
+
+/// The largest `pid_max` that a space can be widened to, for benches of larger tables.
 ///
-/// PIDs index a two-level table whose upper level is `PID_MAX_WIDE / 1024` words.
+/// PIDs index a two-level table; this bounds its upper level to 1024 leaves of 1024 numbers.
 pub const PID_MAX_WIDE: i32 = 1_048_575;
 
 /// The first thread id: `NO_PID` + 1 (`sys/proc.h`), so that PIDs and TIDs never meet.
@@ -51,3 +56,18 @@ pub const PROCS_MAX: usize = 1 << 20;
 /// The deepest record of the schema has six levels; the rest is room for unknown optional fields.
 /// Each level costs [`crate::cbor::Decoder::skip`] 40 bytes of stack.
 pub const CBOR_DEPTH_MAX: usize = 16;
+
+/// Lingering ids (their process is reaped) that one fork looks at, asking the kernel whether a
+/// group, session or reaper subtree still names them.
+///
+/// Every fork adds one id and looks at four, so the sweep outruns the growth; it is a constant
+/// amount of work for the caller.
+pub const SWEEP_MAX: usize = 4;
+
+/// How often a reservation is tried: with nothing in hand, with the memory that the first try
+/// asked for, with the memory that any depth can need.
+///
+/// What a try needs depends on the depth of the caller's instance alone, which another thread of
+/// the process may change between two tries by entering a deeper instance; the third try brings
+/// enough for [`DEPTH_MAX`], so a fourth is never needed.
+pub const RESERVE_TRIES: usize = 3;
