@@ -2,6 +2,7 @@
 //! Tasks of the workspace: `cargo xtask <task>`.
 
 mod kmod;
+mod proof;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     };
     let done = match task.as_str() {
         "kmod" => kmod::main(args),
+        "proof" => proof::main(args),
         "help" => {
             print!("{HELP}");
             Ok(())

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! `cargo xtask kmod`: cross-builds the kernel module from packages alone.
 //!
-//! Four steps, each a child module: find the tools ([`tools`]), build the Rust half as a static
+//! Five steps, each a child module: find the tools ([`tools`]), build the Rust half as a static
 //! library against `core` and `alloc` of our own making ([`rust`]), compile the C shim against the
-//! kernel's headers ([`shim`]), link both into what the kernel's loader takes ([`link`]).
+//! kernel's headers ([`shim`]), link both into what the kernel's loader takes ([`link`]), prove the result
+//! ([`crate::proof`]).
 
 mod link;
 mod options;
@@ -22,12 +23,15 @@ pub(crate) fn main(args: lexopt::Parser) -> Result<()> {
         return Ok(());
     };
     let tools = tools::Tools::find()?;
-    let out = options.out.join(options.arch.name());
+    let out = options.out.clone();
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     let library = rust::build(&options, &tools)?;
     let objects = shim::compile(&options, &tools, &out)?;
     let module = link::link(&options, &tools, &out, &library, &objects)?;
-    let size = std::fs::metadata(&module)?.len();
-    println!("{}: {size} bytes", module.display());
+    if options.proof {
+        crate::proof::prove(&module, options.json.as_deref())?;
+    } else {
+        println!("{}", module.display());
+    }
     Ok(())
 }

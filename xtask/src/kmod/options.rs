@@ -15,7 +15,7 @@ Cross-builds vps.ko and proves its properties (see docs/kernel-module.md).
                        the ziglang package carries
   --builddir DIR       kernel build directory with opt_global.h (and the other opt_*.h) of the kernel
                        that will load the module; without it, the options of a stock GENERIC
-  --out DIR            where to put the result (target/kmod/out)
+  --out DIR            where to put the result (target/kmod/ARCH)
   --json FILE          write the proof's figures to FILE as JSON
   --no-proof           build only
 
@@ -71,7 +71,7 @@ impl Options {
             arch: Arch::Amd64,
             sysdir: None,
             builddir: None,
-            out: workspace().join("target/kmod/out"),
+            out: PathBuf::new(),
             json: None,
             proof: true,
         };
@@ -92,6 +92,9 @@ impl Options {
                 Long("no-proof") => options.proof = false,
                 other => return Err(other.unexpected().into()),
             }
+        }
+        if options.out.as_os_str().is_empty() {
+            options.out = workspace().join("target/kmod").join(options.arch.name());
         }
         require(
             options.sysdir.as_deref(),

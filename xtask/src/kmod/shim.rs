@@ -75,30 +75,20 @@ fn flags(options: &Options, tools: &Tools, out: &Path) -> Result<Vec<String>> {
     } else {
         flags.push(format!("{}-freebsd.15.0", arch.llvm()));
     }
-    match arch {
-        Arch::Amd64 => flags.extend(
-            [
-                "-mcmodel=kernel",
-                "-mno-red-zone",
-                "-mno-mmx",
-                "-mno-sse",
-                "-msoft-float",
-                "-fno-pic",
-            ]
-            .map(str::to_owned),
-        ),
-        Arch::Arm64 => flags.extend(
-            [
-                "-mgeneral-regs-only",
-                "-fPIC",
-                "-Xclang",
-                "-target-feature",
-                "-Xclang",
-                "+reserve-x18",
-            ]
-            .map(str::to_owned),
-        ),
-    }
+    // zig drops clang's own -mno-sse and the like without a word; only its -mcpu counts.
+    let machine: &[&str] = match arch {
+        Arch::Amd64 => &[
+            "-mcmodel=kernel",
+            "-mno-red-zone",
+            "-fno-pic",
+            "-mcpu=x86_64-x87-mmx-sse-sse2+soft_float",
+        ],
+        Arch::Arm64 => &[
+            "-fPIC",
+            "-mcpu=generic-neon-fp_armv8+reserve_x18+strict_align",
+        ],
+    };
+    flags.extend(machine.iter().map(|flag| (*flag).to_owned()));
     let mut include = |how: &str, dir: &Path| {
         flags.push(how.to_owned());
         flags.push(dir.display().to_string());
