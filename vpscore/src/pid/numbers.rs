@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! One range of numbers (the PIDs, or the TIDs, of one instance) and what each of them stands for.
 //!
-//! A two-level table maps a number to the slot of its entry in [`super::Table`]. Leaves of 1024
-//! numbers come and go: one is brought in by the caller, who allocated it outside the lock, and is
-//! handed out again when its last number is given back, to be freed outside the lock.
+//! A two-level table maps a number to the slot of its entry in [`super::Table`]. A leaf of 1024
+//! numbers is brought in by the caller, who allocated it outside the lock. A leaf whose numbers
+//! are all given back serves the next place that needs one, so that a space whose numbers went
+//! round holds no more leaves than it ever needed at once.
 //!
 //! Numbers are handed out as `fork_findpid` does (`kern_fork.c`, 15.0): the next one after the
 //! last, skipping those in use; at the end of the range the search starts again at its beginning
@@ -11,7 +12,7 @@
 //!
 //! # Invariants
 //! * I1: `used` is the sum of the leaves' counts, and a leaf's count that of its non-zero cells.
-//! * I2: no leaf is empty but the one that `last` lies in.
+//! * I2: `empty` counts the leaves with no number in use, which are the first to be used again.
 //! * I3: every number taken lies in `lowest..end`.
 
 use crate::collections::{List, NoMemory};
@@ -82,6 +83,7 @@ pub struct Numbers {
     range: Range,
     last: i32,
     used: usize,
+    empty: usize,
     leaves: List<Option<Leaf>>,
 }
 
@@ -101,6 +103,7 @@ impl Numbers {
             range,
             last: range.restart.saturating_sub(1),
             used: 0,
+            empty: 0,
             leaves,
         })
     }
@@ -122,14 +125,12 @@ impl Numbers {
 
     /// Sets the number after which the next search starts, as when an image is restored; one
     /// outside the range is taken as its beginning.
-    pub(super) fn set_last(&mut self, last: i32) -> Option<Leaf> {
-        let old = self.last;
+    pub(super) fn set_last(&mut self, last: i32) {
         self.last = if last >= self.range.restart && last < self.range.end {
             last
         } else {
             self.range.restart.saturating_sub(1)
         };
-        self.detach_if_empty(old)
     }
 
     /// The slot that `number` stands for.
@@ -164,7 +165,7 @@ impl Numbers {
         };
         match self.leaves.get(leaf) {
             None => Err(NumberError::OutOfRange { number }),
-            Some(None) => Ok(true),
+            Some(None) => Ok(self.empty == 0),
             Some(Some(leaf)) => match leaf.cells.get(cell) {
                 Some(0) => Ok(false),
                 Some(_) => Err(NumberError::InUse { number }),
@@ -174,8 +175,7 @@ impl Numbers {
     }
 
     /// Makes `number` stand for `slot`; takes a leaf from `spares` where it needs one. With
-    /// `advance` it becomes the last number handed out, and a leaf that held nothing but the old
-    /// one's place is handed out to be freed outside the lock.
+    /// `advance` it becomes the last number handed out.
     ///
     /// # Errors
     /// As [`Numbers::probe`], and [`NumberError::NeedsLeaf`]; nothing has changed then.
@@ -185,47 +185,68 @@ impl Numbers {
         slot: Slot,
         advance: bool,
         spares: &mut List<Leaf>,
-    ) -> Result<Option<Leaf>, NumberError> {
+    ) -> Result<(), NumberError> {
+        let out_of_range = NumberError::OutOfRange { number };
         let needs_leaf = self.probe(number)?;
-        let (index, cell) = self
-            .place(number)
-            .ok_or(NumberError::OutOfRange { number })?;
-        let place = self
-            .leaves
-            .get_mut(index)
-            .ok_or(NumberError::OutOfRange { number })?;
-        if needs_leaf {
-            *place = Some(spares.pop().ok_or(NumberError::NeedsLeaf)?);
+        let (index, cell) = self.place(number).ok_or(out_of_range)?;
+        if self.leaves.get(index).is_some_and(Option::is_none) {
+            let leaf = if needs_leaf {
+                spares.pop()
+            } else {
+                self.detach_empty()
+            };
+            let leaf = leaf.ok_or(NumberError::NeedsLeaf)?;
+            *self.leaves.get_mut(index).ok_or(out_of_range)? = Some(leaf);
+            self.empty = self.empty.saturating_add(1);
         }
-        let leaf = place.as_mut().ok_or(NumberError::NeedsLeaf)?;
-        let value = leaf
-            .cells
-            .get_mut(cell)
-            .ok_or(NumberError::OutOfRange { number })?;
-        *value = slot
-            .checked_add(1)
-            .ok_or(NumberError::OutOfRange { number })?;
+        let leaf = self.leaves.get_mut(index).ok_or(out_of_range)?;
+        let leaf = leaf.as_mut().ok_or(NumberError::NeedsLeaf)?;
+        let value = leaf.cells.get_mut(cell).ok_or(out_of_range)?;
+        *value = slot.checked_add(1).ok_or(out_of_range)?;
+        if leaf.used == 0 {
+            self.empty = self.empty.saturating_sub(1);
+        }
         leaf.used = leaf.used.saturating_add(1);
         self.used = self.used.saturating_add(1);
-        if !advance {
-            return Ok(None);
+        if advance {
+            self.last = number;
         }
-        let old = core::mem::replace(&mut self.last, number);
-        Ok(self.detach_if_empty(old))
+        Ok(())
     }
 
-    /// Gives `number` back if it stands for `slot`. A leaf that is empty then is handed out, to
-    /// be freed outside the lock.
-    pub(super) fn give_back(&mut self, number: i32, slot: Slot) -> Option<Leaf> {
-        if self.get(number) != Some(slot) {
-            return None;
+    /// Makes `number`, which stands for `from`, stand for `to`.
+    pub(super) fn repoint(&mut self, number: i32, from: Slot, to: Slot) {
+        if self.get(number) != Some(from) {
+            return;
         }
-        let (index, cell) = self.place(number)?;
-        let leaf = self.leaves.get_mut(index)?.as_mut()?;
-        *leaf.cells.get_mut(cell)? = 0;
-        leaf.used = leaf.used.saturating_sub(1);
-        self.used = self.used.saturating_sub(1);
-        self.detach_if_empty(number)
+        let Some((index, cell)) = self.place(number) else {
+            return;
+        };
+        if let Some(Some(leaf)) = self.leaves.get_mut(index)
+            && let Some(value) = leaf.cells.get_mut(cell)
+        {
+            *value = to.saturating_add(1);
+        }
+    }
+
+    /// Gives `number` back if it stands for `slot`.
+    pub(super) fn give_back(&mut self, number: i32, slot: Slot) {
+        if self.get(number) != Some(slot) {
+            return;
+        }
+        let Some((index, cell)) = self.place(number) else {
+            return;
+        };
+        if let Some(Some(leaf)) = self.leaves.get_mut(index)
+            && let Some(value) = leaf.cells.get_mut(cell)
+        {
+            *value = 0;
+            leaf.used = leaf.used.saturating_sub(1);
+            self.used = self.used.saturating_sub(1);
+            if leaf.used == 0 {
+                self.empty = self.empty.saturating_add(1);
+            }
+        }
     }
 
     /// The first number above `number` that is in use, with its slot.
@@ -257,7 +278,7 @@ impl Numbers {
         for (index, leaf) in self.leaves.iter().enumerate().skip(first) {
             let skip = if index == first { skip } else { 0 };
             let cell = match leaf {
-                None => Some((skip, true)),
+                None => Some((skip, self.empty == 0)),
                 Some(leaf) if leaf.used >= LEAF => None,
                 Some(leaf) => leaf
                     .cells
@@ -293,29 +314,27 @@ impl Numbers {
         (number < self.range.end).then_some(number)
     }
 
-    /// Detaches the leaf that `number` lies in if nothing is left in it; the leaf of the last
-    /// number stays, lest a fork and an exit in turn allocate and free it every time.
-    fn detach_if_empty(&mut self, number: i32) -> Option<Leaf> {
-        let (index, _) = self.place(number)?;
-        if self.place(self.last).is_some_and(|(last, _)| last == index) {
+    /// Takes a leaf out in which no number is in use.
+    fn detach_empty(&mut self) -> Option<Leaf> {
+        if self.empty == 0 {
             return None;
         }
-        let place = self.leaves.get_mut(index)?;
-        if place.as_ref()?.used > 0 {
-            return None;
-        }
-        place.take()
+        let is_empty =
+            |place: &&mut Option<Leaf>| place.as_ref().is_some_and(|leaf| leaf.used == 0);
+        let leaf = self.leaves.iter_mut().find(is_empty)?.take()?;
+        self.empty = self.empty.saturating_sub(1);
+        Some(leaf)
     }
 
     /// Whether I1 to I3 hold.
     #[cfg(any(test, feature = "invariants"))]
     pub fn invariants(&self) -> bool {
-        let last = self.place(self.last).map(|(leaf, _)| leaf);
         let mut used = 0usize;
+        let mut empty = 0usize;
         for (index, leaf) in self.leaves.iter().enumerate() {
             let Some(leaf) = leaf else { continue };
             let count = leaf.cells.iter().filter(|cell| **cell != 0).count();
-            if count != leaf.used || (count == 0 && last != Some(index)) {
+            if count != leaf.used {
                 return false;
             }
             for (cell, value) in leaf.cells.iter().enumerate() {
@@ -324,8 +343,9 @@ impl Numbers {
                 }
             }
             used = used.saturating_add(count);
+            empty = empty.saturating_add(usize::from(count == 0));
         }
-        used == self.used
+        used == self.used && empty == self.empty
     }
 }
 

@@ -63,7 +63,7 @@ fn a_full_range_is_exhausted_and_one_number_given_back_is_found() {
     }
     assert_eq!(numbers.pick(), Err(NumberError::Exhausted));
     let slot = numbers.get(1500).unwrap();
-    assert!(numbers.give_back(1500, slot).is_none());
+    numbers.give_back(1500, slot);
     assert_eq!(next(&mut numbers, 9999), 1500);
     assert_eq!(numbers.pick(), Err(NumberError::Exhausted));
 }
@@ -103,19 +103,30 @@ fn taking_without_a_leaf_at_hand_changes_nothing() {
 fn giving_back_for_another_slot_changes_nothing() {
     let mut numbers = small();
     assert_eq!(next(&mut numbers, 4), 2);
-    assert!(numbers.give_back(2, 5).is_none());
+    numbers.give_back(2, 5);
     assert_eq!(numbers.get(2), Some(4));
 }
 
 #[test]
-fn an_empty_leaf_is_handed_out_once_the_last_number_is_elsewhere() {
+fn a_leaf_that_became_empty_serves_the_next_place_that_needs_one() {
     let mut numbers = small();
     assert_eq!(next(&mut numbers, 0), 2);
-    assert!(numbers.give_back(2, 0).is_none(), "last lies in it");
-    let leaf = numbers.take(2000, 1, true, &mut spares(1)).unwrap();
-    assert!(leaf.is_some(), "last moved away from an empty leaf");
-    numbers.take(1, 2, false, &mut spares(1)).unwrap();
-    assert!(numbers.give_back(1, 2).is_some());
+    assert_eq!(numbers.probe(2000), Ok(true));
+    numbers.give_back(2, 0);
+    assert_eq!(numbers.probe(2000), Ok(false));
+    numbers.take(2000, 1, true, &mut List::new()).unwrap();
+    assert_eq!(numbers.probe(2), Ok(true), "its leaf went to 2000");
+    assert!(numbers.invariants());
+}
+
+#[test]
+fn a_number_is_repointed_only_from_the_slot_that_has_it() {
+    let mut numbers = small();
+    assert_eq!(next(&mut numbers, 4), 2);
+    numbers.repoint(2, 5, 6);
+    assert_eq!(numbers.get(2), Some(4));
+    numbers.repoint(2, 4, 6);
+    assert_eq!(numbers.get(2), Some(6));
     assert!(numbers.invariants());
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The PID space of one instance: its PIDs, its TIDs, and which process is its init.
 
-use super::numbers::{Leaf, Numbers, Range, Slot};
+use super::numbers::{Numbers, Range, Slot};
 use crate::collections::NoMemory;
 use crate::limits;
 
@@ -67,10 +67,9 @@ impl Space {
         self.pids.last()
     }
 
-    /// Sets the number after which the next search starts, as an image says. What it returns is
-    /// to be dropped outside any lock.
-    pub fn set_last_pid(&mut self, last: i32) -> Option<Leaf> {
-        self.pids.set_last(last)
+    /// Sets the number after which the next search starts, as an image says.
+    pub fn set_last_pid(&mut self, last: i32) {
+        self.pids.set_last(last);
     }
 
     /// Whether the invariants hold.
