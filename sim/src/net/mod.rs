@@ -1,4 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The emulated network: one stack per vnet, links, bridge, capture.
+pub mod bandlim;
+pub mod checksum;
 pub mod cx;
+pub mod ether;
+pub mod ifnet;
+pub mod ip;
+pub mod ipv4;
+pub mod ipv6;
+pub mod lltable;
 pub mod packet;
+pub mod reass;
+pub mod route;
