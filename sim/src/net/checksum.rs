@@ -20,7 +20,7 @@ impl Sum {
 
     /// Adds the octets of `data`.
     #[must_use]
-    pub fn add(mut self, data: &[u8]) -> Self {
+    pub fn with(mut self, data: &[u8]) -> Self {
         let mut rest = data;
         if self.odd
             && let Some((&first, tail)) = rest.split_first()
@@ -47,11 +47,11 @@ impl Sum {
     #[must_use]
     pub fn pseudo(self, src: IpAddr, dst: IpAddr, proto: u8, len: usize) -> Self {
         let sum = match (src, dst) {
-            (IpAddr::V4(src), IpAddr::V4(dst)) => self.add(&src.octets()).add(&dst.octets()),
-            (IpAddr::V6(src), IpAddr::V6(dst)) => self.add(&src.octets()).add(&dst.octets()),
-            _ => self.add(&[0xff, 0xfe]),
+            (IpAddr::V4(src), IpAddr::V4(dst)) => self.with(&src.octets()).with(&dst.octets()),
+            (IpAddr::V6(src), IpAddr::V6(dst)) => self.with(&src.octets()).with(&dst.octets()),
+            _ => self.with(&[0xff, 0xfe]),
         };
-        sum.add(&[0, proto]).add(&(len as u32).to_be_bytes())
+        sum.with(&[0, proto]).with(&(len as u32).to_be_bytes())
     }
 
     /// The checksum: the complement of the folded sum. 0 for data whose own checksum is included
@@ -67,14 +67,14 @@ impl Sum {
 
 /// The checksum of `data` alone.
 pub fn in_cksum(data: &[u8]) -> u16 {
-    Sum::new().add(data).finish()
+    Sum::new().with(data).finish()
 }
 
 /// The checksum of a transport's header and data with its pseudo header.
 pub fn transport_cksum(src: IpAddr, dst: IpAddr, proto: u8, segment: &[u8]) -> u16 {
     Sum::new()
         .pseudo(src, dst, proto, segment.len())
-        .add(segment)
+        .with(segment)
         .finish()
 }
 
@@ -96,7 +96,11 @@ mod tests {
         let whole = [1, 2, 3, 4, 5, 6, 7];
         for cut in 0..whole.len() {
             let (a, b) = whole.split_at(cut);
-            assert_eq!(Sum::new().add(a).add(b).finish(), in_cksum(&whole), "{cut}");
+            assert_eq!(
+                Sum::new().with(a).with(b).finish(),
+                in_cksum(&whole),
+                "{cut}"
+            );
         }
     }
 }
