@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The emulated network: one stack per vnet, links, bridge, capture.
 pub mod bandlim;
+pub mod bridge;
 pub mod checksum;
 pub mod cx;
 pub mod ether;
@@ -8,7 +9,9 @@ pub mod ifnet;
 pub mod ip;
 pub mod ipv4;
 pub mod ipv6;
+pub mod link;
 pub mod lltable;
 pub mod packet;
+pub mod pcapng;
 pub mod reass;
 pub mod route;
