@@ -62,13 +62,16 @@ impl Table {
             return false;
         };
         let mut at = i32::MIN;
+        let mut members = 0usize;
         while let Some((number, slot)) = space.numbers(kind).next_after(at) {
             if self.number_in(space, depth, slot) != Some(number) {
                 return false;
             }
+            let counts = |entry: &Entry| entry.stage() != Stage::Lingering;
+            members = members.saturating_add(usize::from(self.get(slot).is_some_and(counts)));
             at = number;
         }
-        space.invariants()
+        (kind == Kind::Tid || members == space.members()) && space.invariants()
     }
 
     /// The length of the line of lingering entries; `None` where it holds another, or its links

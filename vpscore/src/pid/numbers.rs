@@ -108,6 +108,21 @@ impl Numbers {
         })
     }
 
+    /// A range without any number; allocates nothing.
+    pub(super) const fn none() -> Self {
+        Self {
+            range: Range {
+                lowest: 0,
+                restart: 0,
+                end: 0,
+            },
+            last: 0,
+            used: 0,
+            empty: 0,
+            leaves: List::new(),
+        }
+    }
+
     /// How many numbers are in use.
     pub const fn used(&self) -> usize {
         self.used
@@ -229,24 +244,27 @@ impl Numbers {
         }
     }
 
-    /// Gives `number` back if it stands for `slot`.
-    pub(super) fn give_back(&mut self, number: i32, slot: Slot) {
+    /// Gives `number` back if it stands for `slot`; whether it did.
+    pub(super) fn give_back(&mut self, number: i32, slot: Slot) -> bool {
         if self.get(number) != Some(slot) {
-            return;
+            return false;
         }
         let Some((index, cell)) = self.place(number) else {
-            return;
+            return false;
         };
-        if let Some(Some(leaf)) = self.leaves.get_mut(index)
-            && let Some(value) = leaf.cells.get_mut(cell)
-        {
-            *value = 0;
-            leaf.used = leaf.used.saturating_sub(1);
-            self.used = self.used.saturating_sub(1);
-            if leaf.used == 0 {
-                self.empty = self.empty.saturating_add(1);
-            }
+        let Some(Some(leaf)) = self.leaves.get_mut(index) else {
+            return false;
+        };
+        let Some(value) = leaf.cells.get_mut(cell) else {
+            return false;
+        };
+        *value = 0;
+        leaf.used = leaf.used.saturating_sub(1);
+        self.used = self.used.saturating_sub(1);
+        if leaf.used == 0 {
+            self.empty = self.empty.saturating_add(1);
         }
+        true
     }
 
     /// The first number above `number` that is in use, with its slot.

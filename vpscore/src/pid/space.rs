@@ -10,12 +10,14 @@ use crate::limits;
 ///
 /// # Invariants
 /// * I1: `init`, where there is one, has the number 1.
-/// * I2: the numbers' own (see [`Numbers`]).
+/// * I2: `members` counts the PIDs that do not linger.
+/// * I3: the numbers' own (see [`Numbers`]).
 #[derive(Debug)]
 pub struct Space {
     pub(super) pids: Numbers,
     pub(super) tids: Numbers,
     pub(super) init: Option<Slot>,
+    pub(super) members: usize,
 }
 
 impl Space {
@@ -38,7 +40,19 @@ impl Space {
                 end: limits::TID_MAX,
             })?,
             init: None,
+            members: 0,
         })
+    }
+
+    /// What stands in for a space at the root of the tree: the host's numbers are the kernel's
+    /// own, so it has room for none. Allocates nothing.
+    pub const fn host() -> Self {
+        Self {
+            pids: Numbers::none(),
+            tids: Numbers::none(),
+            init: None,
+            members: 0,
+        }
     }
 
     /// The PIDs.
@@ -51,9 +65,14 @@ impl Space {
         &self.tids
     }
 
-    /// The slot of the instance's init, while it is not reaped.
+    /// The slot of the instance's init, from its reservation until it is reaped.
     pub const fn init(&self) -> Option<Slot> {
         self.init
+    }
+
+    /// How many processes have a number here, those about to be and zombies with them.
+    pub const fn members(&self) -> usize {
+        self.members
     }
 
     /// Whether no process, thread or lingering id has a number here; only then may the instance

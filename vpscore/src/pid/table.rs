@@ -7,6 +7,7 @@ use super::numbers::{NumberError, Numbers, Slot};
 use super::plan::{Plan, PlanError, Spares};
 use super::space::Space;
 use crate::collections::{Chunk, NoMemory, Slab};
+use crate::limits::DEPTH_MAX;
 use crate::types::{HostId, InstanceId, ProcHandle};
 
 /// What a table needs of the tree of instances: each one's space, parent and depth.
@@ -34,6 +35,26 @@ pub enum Kind {
 }
 
 impl Space {
+    /// A process has got a number here; as `init`, it is the instance's.
+    const fn joined(&mut self, kind: Kind, init: bool, slot: Slot) {
+        if matches!(kind, Kind::Pid) {
+            self.members = self.members.saturating_add(1);
+            if init {
+                self.init = Some(slot);
+            }
+        }
+    }
+
+    /// A process that had a number here is reaped, or never was.
+    fn left(&mut self, kind: Kind, slot: Slot) {
+        if kind == Kind::Pid {
+            self.members = self.members.saturating_sub(1);
+            if self.init == Some(slot) {
+                self.init = None;
+            }
+        }
+    }
+
     pub(super) const fn numbers(&self, kind: Kind) -> &Numbers {
         match kind {
             Kind::Pid => &self.pids,
@@ -249,9 +270,10 @@ impl Table {
                 .space_mut(at)
                 .ok_or(NumberError::NeedsLeaf)
                 .and_then(|space| {
-                    space
-                        .numbers_mut(self.kind)
-                        .take(number, slot, !given, &mut spares.leaves)
+                    let numbers = space.numbers_mut(self.kind);
+                    numbers.take(number, slot, !given, &mut spares.leaves)?;
+                    space.joined(self.kind, at == plan.instance() && number == 1, slot);
+                    Ok(())
                 });
             let parent = spaces.parent(at);
             let (Ok(()), Some(parent)) = (taken, parent) else {
@@ -294,13 +316,11 @@ impl Table {
         let Some(entry) = self.slab.get(old) else {
             return;
         };
-        let mut at = Some(entry.instance);
-        for number in entry.numbers().iter().rev() {
-            let Some(id) = at else { break };
+        for (depth, id) in levels(spaces, entry) {
             if let Some(space) = spaces.space_mut(id) {
-                space.numbers_mut(self.kind).repoint(*number, old, new);
+                let number = entry.number_at(depth).0;
+                space.numbers_mut(self.kind).repoint(number, old, new);
             }
-            at = spaces.parent(id);
         }
         self.release(spaces, old);
     }
@@ -316,12 +336,20 @@ impl Table {
 
     /// The process is reaped: its numbers linger, since a group, session or reaper subtree may
     /// carry them.
-    pub fn reap(&mut self, slot: Slot) {
+    pub fn reap<S: Spaces>(&mut self, spaces: &mut S, slot: Slot) {
         let Some(entry) = self.slab.get(slot) else {
             return;
         };
         if !entry.is_there() {
             return;
+        }
+        for (depth, id) in levels(spaces, entry) {
+            let number = entry.number_at(depth).0;
+            if let Some(space) = spaces.space_mut(id)
+                && space.numbers(self.kind).get(number) == Some(slot)
+            {
+                space.left(self.kind, slot);
+            }
         }
         self.unlink_handle(slot);
         if let Some(entry) = self.slab.get_mut(slot) {
@@ -368,13 +396,15 @@ impl Table {
         let Some(entry) = self.slab.get(slot) else {
             return;
         };
-        let mut at = Some(entry.instance);
-        for number in entry.numbers().iter().rev() {
-            let Some(id) = at else { break };
+        for (depth, id) in levels(spaces, entry) {
             if let Some(space) = spaces.space_mut(id) {
-                space.numbers_mut(self.kind).give_back(*number, slot);
+                let number = entry.number_at(depth).0;
+                if space.numbers_mut(self.kind).give_back(number, slot)
+                    && entry.stage != Stage::Lingering
+                {
+                    space.left(self.kind, slot);
+                }
             }
-            at = spaces.parent(id);
         }
         match entry.stage {
             Stage::Reserved => self.reserved = self.reserved.saturating_sub(1),
@@ -463,6 +493,26 @@ impl Table {
             None => self.oldest = Some(slot),
         }
     }
+}
+
+/// The instances that an entry has numbers in, with their depths, its own first. An array, since
+/// the walk needs the tree that is changed along it.
+fn levels<S: Spaces>(
+    spaces: &S,
+    entry: &Entry,
+) -> impl Iterator<Item = (usize, InstanceId)> + use<S> {
+    let mut path = [None; DEPTH_MAX];
+    let mut at = Some(entry.instance);
+    let mut depth = entry.depth();
+    for level in &mut path {
+        let Some(id) = at.filter(|_| depth > 0) else {
+            break;
+        };
+        *level = Some((depth, id));
+        depth = depth.saturating_sub(1);
+        at = spaces.parent(id);
+    }
+    path.into_iter().flatten()
 }
 
 /// A host id as the key of a chain.

@@ -191,7 +191,7 @@ fn a_number_stays_taken_from_exit_over_reap_to_the_sweep() {
     host.table.exit(slot);
     host.check();
     assert_eq!(host.table.by_handle(ProcHandle(5)).unwrap().0, slot);
-    host.table.reap(slot);
+    host.table.reap(&mut host.row, slot);
     host.check();
     assert!(host.table.by_handle(ProcHandle(5)).is_none());
     assert_eq!(host.table.by_host(HostId(50)).unwrap().0, slot);
@@ -211,7 +211,7 @@ fn the_sweep_asks_about_every_lingering_id_in_turn() {
     let mut host = Host::new(1);
     for n in 0..3u8 {
         let slot = host.birth(1, &[], u64::from(n), 100 + i32::from(n));
-        host.table.reap(slot);
+        host.table.reap(&mut host.row, slot);
         host.check();
     }
     let mut asked = Vec::new();
@@ -227,8 +227,8 @@ fn a_host_id_handed_out_again_ends_the_lingering_of_its_old_bearer() {
     let mut host = Host::new(1);
     let old = host.birth(1, &[], 5, 50);
     let other = host.birth(1, &[], 6, 51);
-    host.table.reap(old);
-    host.table.reap(other);
+    host.table.reap(&mut host.row, old);
+    host.table.reap(&mut host.row, other);
     let new = host.birth(1, &[], 7, 50);
     assert_eq!(host.table.lingering(), 1);
     assert_eq!(host.table.by_host(HostId(50)).unwrap().0, new);
@@ -247,7 +247,7 @@ fn of_two_processes_with_one_host_id_each_is_found_by_its_handle_and_the_newer_b
     assert_eq!(host.table.by_handle(ProcHandle(5)).unwrap().0, old);
     assert_eq!(host.table.by_handle(ProcHandle(6)).unwrap().0, new);
     assert_eq!(host.table.by_host(HostId(50)).unwrap().0, new);
-    host.table.reap(old);
+    host.table.reap(&mut host.row, old);
     host.check();
     assert_eq!(host.table.by_host(HostId(50)).unwrap().0, new);
 }
@@ -329,7 +329,7 @@ fn chains_find_every_entry_though_all_fall_into_few_buckets() {
     }
     for n in (0..64u64).step_by(3) {
         let (slot, _) = host.table.by_handle(ProcHandle(n * 4096)).unwrap();
-        host.table.reap(slot);
+        host.table.reap(&mut host.row, slot);
         host.check();
     }
     for n in 0..64u64 {
