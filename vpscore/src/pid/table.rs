@@ -158,6 +158,15 @@ impl Table {
         None
     }
 
+    /// How many live or zombie entries a process has: in a table of threads, how many threads.
+    pub fn count_by_handle(&self, handle: ProcHandle) -> usize {
+        let first = self.by_handle.head(handle.0);
+        let chain = core::iter::successors(first.and_then(|slot| self.slab.get(slot)), |entry| {
+            entry.next_by_handle.and_then(|slot| self.slab.get(slot))
+        });
+        chain.filter(|entry| entry.handle == handle).count()
+    }
+
     /// The entry with a number of the kernel: the newest that is there, else the newest that
     /// lingers.
     #[inline]
