@@ -71,3 +71,23 @@ pub const SWEEP_MAX: usize = 4;
 /// the process may change between two tries by entering a deeper instance; the third try brings
 /// enough for [`DEPTH_MAX`], so a fourth is never needed.
 pub const RESERVE_TRIES: usize = 3;
+
+/// Bytes of one encoded migration message. The longest, an offer, stays below; no message carries
+/// anything of variable length but an instance's name.
+pub const MIGRATE_MESSAGE_MAX: usize = 512;
+
+/// Chunks that may be under way to the target and not acknowledged.
+///
+/// The target holds this many chunks at most that it has not yet applied.
+pub const MIGRATE_WINDOW_MAX: u32 = 1024;
+
+/// Chunks of one migration, all rounds together. At 64 KiB a chunk that is 2^56 bytes; the bound
+/// keeps sums of sequence numbers and windows from wrapping.
+pub const MIGRATE_CHUNKS_MAX: u64 = 1 << 40;
+
+/// Pre-copy rounds of one migration, whatever its budget says.
+pub const MIGRATE_ROUNDS_MAX: u32 = 1024;
+
+/// Outputs of one step of a migration: the longest list of actions in its tables, with room for
+/// what recovery adds. A test goes through the tables and checks it.
+pub const MIGRATE_OUTPUTS_MAX: usize = 6;
