@@ -19,6 +19,7 @@ mod icmp;
 mod icmp6;
 mod input;
 mod output;
+mod sysctl;
 #[cfg(test)]
 mod tests;
 

@@ -15,3 +15,4 @@ pub mod packet;
 pub mod pcapng;
 pub mod reass;
 pub mod route;
+pub mod vnet;

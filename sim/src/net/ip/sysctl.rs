@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The IP layer's variables by name (`inet(4)`, `inet6(4)`, `icmp(4)`).
+
+use super::IpStack;
+use crate::errno::Errno;
+
+impl IpStack {
+    /// The value of a variable of the IP layer.
+    ///
+    /// # Errors
+    /// `ENOENT` where the IP layer has none of this name.
+    pub fn sysctl_get(&self, name: &str) -> Result<i64, Errno> {
+        let s = &self.sysctls;
+        let value = match name {
+            "net.inet.ip.forwarding" => s.forwarding.into(),
+            "net.inet6.ip6.forwarding" => s.forwarding6.into(),
+            "net.inet.ip.ttl" => s.ttl.into(),
+            "net.inet6.ip6.hlim" => s.hlim.into(),
+            "net.inet.icmp.bmcastecho" => s.bmcastecho.into(),
+            "net.inet.icmp.quotelen" => s.quotelen.into(),
+            "net.inet.icmp.tstamprepl" => s.tstamprepl.into(),
+            "net.inet.icmp.icmplim" => self.bandlims.icmplim.into(),
+            "net.inet.icmp.icmplim_jitter" => self.bandlims.jitter_max.into(),
+            "net.inet6.icmp6.errppslimit" => self.bandlims.errppslimit.into(),
+            _ => return Err(Errno::ENOENT),
+        };
+        Ok(value)
+    }
+
+    /// Sets a variable of the IP layer.
+    ///
+    /// # Errors
+    /// `ENOENT` where the IP layer has none of this name, `EINVAL` for a value out of its range.
+    pub fn sysctl_set(&mut self, name: &str, value: i64) -> Result<(), Errno> {
+        let flag = value != 0;
+        let byte = u8::try_from(value).map_err(|_| Errno::EINVAL);
+        let word = u32::try_from(value).map_err(|_| Errno::EINVAL);
+        let s = &mut self.sysctls;
+        match name {
+            "net.inet.ip.forwarding" => s.forwarding = flag,
+            "net.inet6.ip6.forwarding" => s.forwarding6 = flag,
+            "net.inet.ip.ttl" => s.ttl = byte?,
+            "net.inet6.ip6.hlim" => s.hlim = byte?,
+            "net.inet.icmp.bmcastecho" => s.bmcastecho = flag,
+            "net.inet.icmp.quotelen" => s.quotelen = word?,
+            "net.inet.icmp.tstamprepl" => s.tstamprepl = flag,
+            "net.inet.icmp.icmplim" => {
+                let limit = word?;
+                // The jitter stays below the limit, unless there is no limit.
+                if limit != 0 && limit <= self.bandlims.jitter_max {
+                    return Err(Errno::EINVAL);
+                }
+                self.bandlims.icmplim = limit;
+            }
+            "net.inet.icmp.icmplim_jitter" => {
+                let jitter = word?;
+                if self.bandlims.icmplim != 0 && jitter >= self.bandlims.icmplim {
+                    return Err(Errno::EINVAL);
+                }
+                self.bandlims.jitter_max = jitter;
+            }
+            "net.inet6.icmp6.errppslimit" => self.bandlims.errppslimit = word?,
+            _ => return Err(Errno::ENOENT),
+        }
+        Ok(())
+    }
+}
