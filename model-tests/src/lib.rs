@@ -1,2 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Placeholder.
+//! Reference models, operations and fuzz bodies, shared by the tests and the fuzz targets.
+#![forbid(unsafe_code)]
+
+pub mod fuzz;

@@ -361,6 +361,11 @@ impl IpStack {
         &mut self.lltable
     }
 
+    /// Datagrams that wait for fragments.
+    pub fn reassembly_queues(&self) -> usize {
+        self.reass4.len() + self.reass6.len()
+    }
+
     /// True where `addr` is one of this host's unicast addresses.
     pub(crate) fn is_own(&self, addr: IpAddr) -> bool {
         self.ifnets

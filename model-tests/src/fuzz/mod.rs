@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Bodies of the fuzz targets: each takes bytes, and panics where a promise is broken.
+
+pub mod frames;

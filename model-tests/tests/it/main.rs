@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! All tests of this crate in one binary, which links once.
+
+mod net;
