@@ -36,6 +36,7 @@ extern crate std;
 
 pub mod cbor;
 pub mod collections;
+pub mod crc32c;
 pub mod ctl;
 pub mod errno;
 pub mod ids;
@@ -48,6 +49,7 @@ pub mod migrate;
 pub mod pid;
 pub mod privilege;
 pub mod racct;
+pub mod sha256;
 pub mod sock;
 pub mod state;
 pub mod time;

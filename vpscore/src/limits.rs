@@ -91,3 +91,42 @@ pub const MIGRATE_ROUNDS_MAX: u32 = 1024;
 /// Outputs of one step of a migration: the longest list of actions in its tables, with room for
 /// what recovery adds. A test goes through the tables and checks it.
 pub const MIGRATE_OUTPUTS_MAX: usize = 6;
+
+/// Bytes in a socket buffer.
+///
+/// The largest window is 65535 << 14, just under a gibibyte; `kern.ipc.maxsockbuf` is 2 MiB by
+/// default and nobody sets it higher than the window.
+pub const SOCKBUF_MAX: u32 = 1 << 30;
+
+/// Holes in one SACK scoreboard: `net.inet.tcp.sack.globalmaxholes` (65536 by default) bounds those
+/// of a whole vnet, `net.inet.tcp.sack.maxholes` (128) those of a connection.
+pub const TCP_HOLES_MAX: usize = 65_536;
+
+/// Segments in one reassembly queue: `net.inet.tcp.reass.maxqueuelen` is 100 by default; a larger one
+/// is bounded by `net.inet.tcp.reass.maxsegments`, a sixteenth of the mbuf clusters.
+pub const TCP_SEGQ_MAX: usize = 65_536;
+
+/// Descriptors of one process: `kern.maxfilesperproc` follows memory and stays below this.
+pub const FDS_MAX: u32 = 1 << 24;
+
+/// Bytes in one direction of a pipe: `BIG_PIPE_SIZE` is 64 KiB, and `kern.ipc.pipe_mindirect` lets a
+/// writer lend at most as much again; wide for other kernels.
+pub const PIPE_MAX: u32 = 1 << 20;
+
+/// Supplementary groups of one credential: `kern.ngroups` is at most this (`NGROUPS_MAX` is 1023).
+pub const NGROUPS_MAX: usize = 65_536;
+
+/// Resources of `setrlimit(2)` (`RLIM_NLIMITS` is 16 in 15.0), with room for later ones.
+pub const RLIMITS_MAX: usize = 32;
+
+/// Bytes of metadata in one frame of an image.
+///
+/// The reader holds one frame at a time. A descriptor table of [`FDS_MAX`] slots would not fit, but one
+/// of 100,000, at nine bytes a slot, does.
+pub const FRAME_META_MAX: u32 = 1 << 20;
+
+/// Bytes of a stream in one frame of an image.
+pub const FRAME_DATA_MAX: u32 = 64 << 10;
+
+/// Raw pages that a repeated page may lie behind: the window costs writer and reader 256 KiB each.
+pub const PAGE_WINDOW: usize = 64;

@@ -2,3 +2,4 @@
 //! Bodies of the fuzz targets: each takes bytes, and panics where a promise is broken.
 
 pub mod frames;
+pub mod image;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! All tests of this crate in one binary, which links once.
 
+mod image;
 mod net;

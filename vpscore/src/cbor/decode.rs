@@ -25,6 +25,14 @@ pub struct Decoder<'b> {
     offset: usize,
     /// Arrays and maps open around the next item.
     depth: usize,
+    /// The objects that references may name; none is checked where this is absent.
+    objects: Option<&'b dyn Objects>,
+}
+
+/// The objects that have come before, as far as a reference needs to know them.
+pub trait Objects: core::fmt::Debug {
+    /// Whether object `id` has come, and is of this kind (any, for `None`).
+    fn exists(&self, id: u32, kind: Option<u16>) -> bool;
 }
 
 impl<'b> Decoder<'b> {
@@ -34,7 +42,22 @@ impl<'b> Decoder<'b> {
             rest: bytes,
             offset: 0,
             depth: 0,
+            objects: None,
         }
+    }
+
+    /// The same decoder, refusing references to objects that are not among `objects`.
+    #[must_use]
+    pub const fn with_objects(self, objects: &'b dyn Objects) -> Self {
+        Self {
+            objects: Some(objects),
+            ..self
+        }
+    }
+
+    /// Whether a reference to object `id` of this kind may stand here.
+    pub fn refers(&self, id: u32, kind: Option<u16>) -> bool {
+        self.objects.is_none_or(|objects| objects.exists(id, kind))
     }
 
     /// How many bytes have been read.

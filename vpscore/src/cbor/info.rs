@@ -25,6 +25,10 @@ pub enum TypeInfo {
     Array(&'static TypeInfo),
     /// Exactly so many of the type.
     ArrayExactly(&'static TypeInfo, usize),
+    /// A byte string of 4 bytes (IPv4) or 16 (IPv6).
+    InAddr,
+    /// The id of an earlier object of this kind (of any, for `None`).
+    Ref(Option<u16>),
     /// Another record, in place.
     Record(&'static RecordInfo),
 }

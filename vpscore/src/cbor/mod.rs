@@ -35,7 +35,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use decode::{Decoder, MapReader, decode_all};
+pub use decode::{Decoder, MapReader, Objects, decode_all};
 pub use encode::{Encoder, encode_to_list};
 pub use info::{FieldInfo, RecordInfo, TypeInfo};
 pub use record::{Bytes, Code, Decode, Encode, Field, Record, Schema, Text};
@@ -82,6 +82,8 @@ pub enum Fault {
     Depth,
     /// More items or bytes than the field may hold.
     TooLong,
+    /// A reference to an object that has not come before it, or is of another kind.
+    Reference,
     /// The fields are well formed, but no kernel could be in the state they describe.
     Invalid,
     /// The reader had no memory; the input is not at fault.
@@ -165,6 +167,7 @@ impl From<Error> for Errno {
             | Fault::MissingKey
             | Fault::Depth
             | Fault::TooLong
+            | Fault::Reference
             | Fault::Invalid => Self::EINVAL,
         }
     }

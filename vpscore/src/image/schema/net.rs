@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Network stacks: interfaces, routes, neighbours. Sockets are in [`crate::sock`].
+
+use crate::cbor::{Bytes, Text};
+use crate::codes;
+use crate::collections::List;
+use crate::image::{IfnetRef, InstanceRef, VnetRef};
+use crate::record;
+use crate::sock::InAddr;
+use crate::time::Duration;
+
+record! {
+    /// A variable of a vnet whose value is not the default (`sysctl(8)`, `CTLFLAG_VNET`).
+    #[derive(Debug, PartialEq, Eq)]
+    pub struct SysctlVar {
+        /// Its name, as `net.inet.tcp.keepidle`.
+        0 => name: Text,
+        /// Its value: an integer.
+        1 => value: i64,
+    }
+}
+
+record! {
+    /// A network stack (`struct vnet`).
+    #[derive(Debug, PartialEq, Eq)]
+    pub struct Vnet {
+        /// The instance it belongs to.
+        0 => instance: InstanceRef,
+        /// Its variables, by name.
+        1 => sysctls: List<SysctlVar>,
+        /// `V_ip_id`: the next identification of an IPv4 fragment, where they are consecutive.
+        2 => ip_id: u16,
+        /// `ipport_*`: the anonymous port handed out last, where they are consecutive.
+        3 => lastport: u16,
+    }
+}
+
+codes! {
+    /// `if_type` (`if_types.h`), numbered as there.
+    pub enum IfType {
+        /// `IFT_ETHER`.
+        Ether = 6,
+        /// `IFT_LOOP`.
+        Loop = 24,
+    }
+}
+
+record! {
+    /// An address of an interface (`struct in_ifaddr`, `struct in6_ifaddr`).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Ifaddr, check = Ifaddr::mask_fits {
+        /// `ia_addr`.
+        0 => ia_addr: InAddr,
+        /// The bits of `ia_sockmask` or `ia_prefixmask`.
+        1 => prefixlen: u8,
+        /// `ia_broadaddr`; absent for none.
+        2 => ia_broadaddr: Option<InAddr>,
+        /// `ia_flags` or `ia6_flags`.
+        3 => ia_flags: u32,
+        /// `ia6_lifetime.ia6t_vltime`: what remains of its validity; absent for ever.
+        4 => vltime: Option<Duration>,
+        /// `ia6_lifetime.ia6t_pltime`: for how long it is still preferred; absent for ever.
+        5 => pltime: Option<Duration>,
+    }
+}
+
+impl Ifaddr {
+    fn mask_fits(&self) -> Result<(), u64> {
+        if self.prefixlen > self.ia_addr.bits() {
+            return Err(Self::prefixlen);
+        }
+        Ok(())
+    }
+}
+
+record! {
+    /// An interface (`struct ifnet`).
+    #[derive(Debug, PartialEq, Eq)]
+    pub struct Ifnet, check = Ifnet::named {
+        /// `if_vnet`.
+        0 => if_vnet: VnetRef,
+        /// `if_xname`, at most `IFNAMSIZ` - 1 bytes.
+        1 => if_xname: Text,
+        /// `if_index` within its vnet.
+        2 => if_index: u16,
+        /// `if_type`.
+        3 => if_type: IfType,
+        /// `if_flags`, bits `IFF_*`.
+        4 => if_flags: u32,
+        /// `if_mtu`, bytes.
+        5 => if_mtu: u32,
+        /// The link-layer address; absent where there is none.
+        6 => lladdr: Option<[u8; 6]>,
+        /// `if_addrhead`: its addresses, in order.
+        7 => if_addrs: List<Ifaddr>,
+        /// `if_description`.
+        8 => if_description: Option<Bytes>,
+    }
+}
+
+impl Ifnet {
+    fn named(&self) -> Result<(), u64> {
+        let name = self.if_xname.as_str();
+        if name.is_empty() || name.len() > 15 || name.bytes().any(|b| !b.is_ascii_graphic()) {
+            return Err(Self::if_xname);
+        }
+        if self.if_index == 0 {
+            return Err(Self::if_index);
+        }
+        Ok(())
+    }
+}
+
+record! {
+    /// A route (`struct nhop_object` with its prefix) that no interface address brings by itself.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Route, check = Route::one_family {
+        /// The vnet.
+        0 => vnet: VnetRef,
+        /// The routing table.
+        1 => fibnum: u16,
+        /// The destination.
+        2 => dst: InAddr,
+        /// The bits of its mask.
+        3 => prefixlen: u8,
+        /// The gateway; absent where the destination is on the link.
+        4 => gateway: Option<InAddr>,
+        /// The interface.
+        5 => ifp: IfnetRef,
+        /// Bits `RTF_*`.
+        6 => flags: u32,
+        /// `rmx_mtu`, bytes; 0 for the interface's.
+        7 => mtu: u32,
+    }
+}
+
+impl Route {
+    fn one_family(&self) -> Result<(), u64> {
+        if self.prefixlen > self.dst.bits() {
+            return Err(Self::prefixlen);
+        }
+        Ok(())
+    }
+}
+
+codes! {
+    /// How far a neighbour is known (`ln_state`, `nd6.h`; ARP uses two of them).
+    pub enum LlState {
+        /// Being asked for.
+        Incomplete = 1,
+        /// Known.
+        Reachable = 2,
+        /// Known, to be confirmed when used.
+        Stale = 3,
+        /// Used, about to be confirmed.
+        Delay = 4,
+        /// Being confirmed.
+        Probe = 5,
+        /// Set by hand.
+        Static = 6,
+    }
+}
+
+record! {
+    /// A neighbour (`struct llentry`: ARP, RFC 826; neighbour discovery, RFC 4861).
+    #[derive(Debug, PartialEq, Eq)]
+    pub struct Llentry, check = Llentry::known_or_asked {
+        /// The interface.
+        0 => ifp: IfnetRef,
+        /// Its internet address.
+        1 => addr: InAddr,
+        /// Its link-layer address; absent while it is being asked for.
+        2 => lladdr: Option<[u8; 6]>,
+        /// How far it is known.
+        3 => state: LlState,
+        /// `la_asked`: how often it was asked for.
+        4 => la_asked: u16,
+        /// What remains until the state changes by itself; absent for never.
+        5 => remaining: Option<Duration>,
+        /// `la_hold`: packets that wait for the answer, link-layer header excluded.
+        6 => la_hold: List<Bytes>,
+    }
+}
+
+impl Llentry {
+    fn known_or_asked(&self) -> Result<(), u64> {
+        if self.lladdr.is_none() != (self.state == LlState::Incomplete) {
+            return Err(Self::lladdr);
+        }
+        if self.lladdr.is_some() && !self.la_hold.is_empty() {
+            return Err(Self::la_hold);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Embryonic connections (`struct syncache`, `tcp_syncache.h`) and what TCP remembers of hosts and
+//! of itself (`tcp_hostcache.c`, `tcp_syncache.c`, `tcp_fastopen.c`, `tcp_subr.c`; 15.0).
+
+use super::{InAddr, InConninfo, Seq, TCP_MAX_WINSHIFT};
+use crate::cbor::Bytes;
+use crate::collections::List;
+use crate::image::{SocketRef, UcredRef, VnetRef};
+use crate::record;
+use crate::time::Duration;
+
+record! {
+    /// An entry of the SYN cache: a SYN answered, whose handshake is not over.
+    #[derive(Debug, PartialEq, Eq)]
+    pub struct Syncache, check = Syncache::scales_fit {
+        /// The listening socket.
+        0 => so: SocketRef,
+        /// `sc_inc`.
+        1 => sc_inc: InConninfo,
+        /// `sc_rxttime`: what remains until the SYN-ACK is sent again.
+        2 => sc_rxttime: Duration,
+        /// `sc_rxmits`: how often it was.
+        3 => sc_rxmits: u16,
+        /// `sc_port`: the peer's UDP encapsulation port, host order; 0 for none.
+        4 => sc_port: u16,
+        /// `sc_tsreflect`: the peer's timestamp to echo.
+        5 => sc_tsreflect: u32,
+        /// The timestamp that a SYN-ACK sent at the snapshot would carry; stands for `sc_tsoff`.
+        6 => ts_val: u32,
+        /// `sc_flowlabel`.
+        7 => sc_flowlabel: u32,
+        /// `sc_irs`: the peer's initial sequence number.
+        8 => sc_irs: Seq,
+        /// `sc_iss`: ours.
+        9 => sc_iss: Seq,
+        /// `sc_ipopts`: the IP options of the answer.
+        10 => sc_ipopts: Option<Bytes>,
+        /// `sc_peer_mss`.
+        11 => sc_peer_mss: u16,
+        /// `sc_wnd`: the window advertised.
+        12 => sc_wnd: u16,
+        /// `sc_ip_ttl`.
+        13 => sc_ip_ttl: u8,
+        /// `sc_ip_tos`.
+        14 => sc_ip_tos: u8,
+        /// `sc_requested_s_scale`: the peer's window shift.
+        15 => sc_requested_s_scale: u8,
+        /// `sc_requested_r_scale`: ours.
+        16 => sc_requested_r_scale: u8,
+        /// `sc_flags`, bits `SCF_*`.
+        17 => sc_flags: u16,
+        /// `sc_challenge_ack_cnt`: challenge ACKs sent in this epoch.
+        18 => sc_challenge_ack_cnt: u32,
+        /// `sc_challenge_ack_end`: what remains of the epoch; absent for none.
+        19 => sc_challenge_ack_end: Option<Duration>,
+        /// `sc_cred`.
+        20 => sc_cred: UcredRef,
+        /// `sc_tfo_cookie`: the Fast Open cookie to answer with.
+        21 => sc_tfo_cookie: Option<[u8; 8]>,
+    }
+}
+
+impl Syncache {
+    fn scales_fit(&self) -> Result<(), u64> {
+        if self.sc_requested_s_scale > TCP_MAX_WINSHIFT {
+            return Err(Self::sc_requested_s_scale);
+        }
+        if self.sc_requested_r_scale > TCP_MAX_WINSHIFT {
+            return Err(Self::sc_requested_r_scale);
+        }
+        if self.sc_inc.lport == 0 || !self.sc_inc.is_connected() {
+            return Err(Self::sc_inc);
+        }
+        Ok(())
+    }
+}
+
+record! {
+    /// An entry of the host cache (`struct hc_metrics`).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct HcMetrics {
+        /// `hc_addr`: the host.
+        0 => addr: InAddr,
+        /// Its scope zone; 0 for none.
+        1 => zoneid: u32,
+        /// `hc_mtu`, bytes; 0 for unknown.
+        2 => hc_mtu: u32,
+        /// `hc_ssthresh`, bytes.
+        3 => hc_ssthresh: u32,
+        /// `hc_rtt`, in `TCP_RTTDFLT`'s scale of the host cache (1/65536 s).
+        4 => hc_rtt: u32,
+        /// `hc_rttvar`, likewise.
+        5 => hc_rttvar: u32,
+        /// `hc_cwnd`, bytes.
+        6 => hc_cwnd: u32,
+        /// `hc_sendpipe`, bytes.
+        7 => hc_sendpipe: u32,
+        /// `hc_recvpipe`, bytes.
+        8 => hc_recvpipe: u32,
+        /// `hc_expire`: what remains of its life.
+        9 => hc_expire: Duration,
+    }
+}
+
+record! {
+    /// A Fast Open cookie that a server gave us (`struct tcp_fastopen_ccache_entry`).
+    #[derive(Debug, PartialEq, Eq)]
+    pub struct TfoCookie {
+        /// `cce_client_ip`.
+        0 => client: InAddr,
+        /// `cce_server_ip`.
+        1 => server: InAddr,
+        /// `server_port`, host order.
+        2 => server_port: u16,
+        /// `server_mss`.
+        3 => server_mss: u16,
+        /// `cookie`.
+        4 => cookie: Bytes,
+        /// `disable_time`: for how long the path has been disabled; absent where it is not.
+        5 => disabled: Option<Duration>,
+    }
+}
+
+record! {
+    /// What TCP keeps per vnet: secrets from which sequence numbers, timestamps and cookies of new
+    /// connections follow, and what it has learned of hosts.
+    #[derive(Debug, PartialEq, Eq)]
+    pub struct TcpVnet {
+        /// The vnet.
+        0 => vnet: VnetRef,
+        /// `V_isn_secret` (`tcp_subr.c`).
+        1 => isn_secret: Bytes,
+        /// `V_isn_offset`: the offset of the initial sequence numbers at the snapshot.
+        2 => isn_offset: u32,
+        /// `V_ts_offset_secret`.
+        3 => ts_offset_secret: Bytes,
+        /// `secret.key` of the SYN cache: the two keys of SYN cookies.
+        4 => syncookie_keys: List<[u8; 16]>,
+        /// `secret.oddeven`: which of them is in use.
+        5 => syncookie_oddeven: u32,
+        /// What remains until `secret.reseed`.
+        6 => syncookie_reseed: Option<Duration>,
+        /// What remains of the pause in which only cookies are used (`pause_until`).
+        7 => syncache_pause: Option<Duration>,
+        /// `pause_backoff`.
+        8 => syncache_pause_backoff: u8,
+        /// `V_tcp_fastopen_keys`: the server's keys, the newest first.
+        9 => fastopen_keys: List<[u8; 16]>,
+        /// `V_tcp_fastopen_psks`: pre-shared keys, the newest first.
+        10 => fastopen_psks: List<[u8; 16]>,
+        /// The client's cookies by server, in the order of the cache.
+        11 => fastopen_ccache: List<TfoCookie>,
+        /// The host cache, by bucket.
+        12 => hostcache: List<HcMetrics>,
+    }
+}
