@@ -8,7 +8,7 @@ use crate::errno::Errno;
 use crate::limits::{MAXHOSTNAMELEN, NAME_MAX};
 
 /// The name of one instance within its parent.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name {
     bytes: [u8; NAME_MAX],
     len: u8,

@@ -5,7 +5,7 @@ use crate::limits::{MIGRATE_CHUNKS_MAX, MIGRATE_ROUNDS_MAX};
 use crate::time::{Duration, Instant};
 
 /// What a migration may cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Budget {
     /// For the target to answer the offer.
     pub negotiation: Duration,
@@ -44,7 +44,7 @@ impl Budget {
 }
 
 /// What comes after a scan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Next {
     /// Another round while the instance runs.
     Again,
@@ -55,7 +55,7 @@ pub enum Next {
 }
 
 /// What has been sent so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Progress {
     /// Rounds begun.
     pub rounds: u32,
@@ -123,7 +123,7 @@ impl Progress {
 }
 
 /// Chunk numbers at the source: acknowledged, handed to the kernel, end of the round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Window {
     pub(super) acked: u64,
     pub(super) sent: u64,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What each end writes down before it says what depends on it.
 
-use super::message::{InstanceKey, MigrationId};
+use super::message::{Attempt, InstanceKey, MigrationId};
 
 crate::codes! {
     /// Which end of a migration.
@@ -30,15 +30,13 @@ crate::codes! {
         LostKnown = 5,
         /// Source: an operator took the instance back by hand.
         Reclaimed = 6,
-        /// Target: it has thrown away what it had prepared.
-        Discarded = 7,
     }
 }
 
 crate::record! {
-    /// A record of the journal. Records of one migration are kept in the order in which they were
-    /// written, until the machine says [`super::Action::Forget`].
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    /// A record of the journal. Records of one migration are kept until the machine says
+    /// [`super::Action::Forget`], which takes effect after all that was asked for before it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct Record {
         /// The migration.
         0 => migration: MigrationId,
@@ -48,27 +46,41 @@ crate::record! {
         2 => role: Role,
         /// What it says.
         3 => mark: Mark,
+        /// The target's attempt.
+        4 => attempt: Attempt,
     }
 }
 
-/// Which marks a journal has for one migration and role. The order does not matter: a later one
-/// overrules an earlier one whatever the order on disk.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Marks(u16);
+/// What a journal has for one migration, role and attempt. Later marks overrule earlier ones
+/// whatever their order on disk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    marks: u16,
+    pub(super) instance: InstanceKey,
+    pub(super) attempt: Attempt,
+}
 
-impl Marks {
-    pub(super) fn of(records: &[Record], migration: MigrationId, role: Role) -> Self {
-        let mut marks = Self::default();
-        for record in records {
-            if record.migration == migration && record.role == role {
-                marks.0 |= Self::bit(record.mark);
+impl Found {
+    /// Everything about `migration`. The attempt is that of the last record: records of an earlier
+    /// attempt are gone before another begins.
+    pub(super) fn of(records: &[Record], migration: MigrationId, role: Role) -> Option<Self> {
+        let mine = |record: &&Record| record.migration == migration && record.role == role;
+        let last = records.iter().rev().find(mine)?;
+        let mut found = Self {
+            marks: 0,
+            instance: last.instance,
+            attempt: last.attempt,
+        };
+        for record in records.iter().filter(mine) {
+            if record.attempt == last.attempt {
+                found.marks |= Self::bit(record.mark);
             }
         }
-        marks
+        Some(found)
     }
 
     pub(super) const fn has(self, mark: Mark) -> bool {
-        self.0 & Self::bit(mark) != 0
+        self.marks & Self::bit(mark) != 0
     }
 
     const fn bit(mark: Mark) -> u16 {

@@ -17,6 +17,26 @@ pub struct MigrationId(pub [u8; 16]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceKey(pub [u8; 16]);
 
+/// Names one attempt of the target to take part in a migration: random, chosen by the target for
+/// each machine it makes. A target that has crashed and is offered the same migration by an old
+/// message must not be mistaken for the one that had said it was prepared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Attempt(pub u64);
+
+impl Encode for Attempt {
+    fn encode(&self, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
+        to.uint(self.0)
+    }
+}
+
+impl Decode for Attempt {
+    const TYPE: TypeInfo = TypeInfo::Uint(u64::MAX);
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Error> {
+        from.uint().map(Self)
+    }
+}
+
 macro_rules! opaque {
     ($($ty:ident)*) => {$(
         impl Encode for $ty {
@@ -88,7 +108,7 @@ crate::codes! {
 
 crate::record! {
     /// The source proposes to move an instance and says what it takes.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct Offer, check = Offer::sane {
         /// The migration.
         0 => migration: MigrationId,
@@ -135,7 +155,7 @@ impl Offer {
 
 crate::record! {
     /// The target agrees.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct Accept, check = Accept::sane {
         /// The migration.
         0 => migration: MigrationId,
@@ -143,6 +163,8 @@ crate::record! {
         1 => version: u16,
         /// How many chunks may be under way at once.
         2 => window: u32,
+        /// Names this attempt of the target; all that follows is said within it.
+        3 => attempt: Attempt,
     }
 }
 
@@ -157,7 +179,7 @@ impl Accept {
 
 crate::record! {
     /// The target does not agree, and holds nothing.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct Refuse {
         /// The migration.
         0 => migration: MigrationId,
@@ -168,7 +190,7 @@ crate::record! {
 
 crate::record! {
     /// Goes before the bytes of one chunk of the image, which the kernels move.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct Chunk, check = Chunk::sane {
         /// The migration.
         0 => migration: MigrationId,
@@ -176,6 +198,8 @@ crate::record! {
         1 => seq: u64,
         /// How many bytes follow.
         2 => bytes: u32,
+        /// The target's attempt.
+        3 => attempt: Attempt,
     }
 }
 
@@ -190,18 +214,20 @@ impl Chunk {
 
 crate::record! {
     /// The target has applied every chunk below a number.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct Ack {
         /// The migration.
         0 => migration: MigrationId,
         /// The first chunk that it has not applied.
         1 => through: u64,
+        /// The target's attempt.
+        2 => attempt: Attempt,
     }
 }
 
 crate::record! {
     /// Everything has been sent.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct Final {
         /// The migration.
         0 => migration: MigrationId,
@@ -209,12 +235,14 @@ crate::record! {
         1 => chunks: u64,
         /// The digest of the whole, which the target's kernel compares.
         2 => digest: [u8; 32],
+        /// The target's attempt.
+        3 => attempt: Attempt,
     }
 }
 
 crate::record! {
     /// The sender has given the migration up and never commits it.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct Abort {
         /// The migration.
         0 => migration: MigrationId,
@@ -225,17 +253,19 @@ crate::record! {
 
 crate::record! {
     /// A message that says nothing but which it is.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct Bare {
         /// The migration.
         0 => migration: MigrationId,
+        /// The target's attempt.
+        1 => attempt: Attempt,
     }
 }
 
 macro_rules! messages {
     ($($name:ident($body:ident) = $code:literal, $doc:literal;)*) => {
         /// A message between the two ends.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Message {
             $(#[doc = $doc] $name($body),)*
         }
@@ -301,6 +331,22 @@ messages! {
 }
 
 impl Message {
+    /// The attempt it is said within; `None` for those that need none.
+    pub const fn attempt(&self) -> Option<Attempt> {
+        match self {
+            Self::Accept(body) => Some(body.attempt),
+            Self::Chunk(body) => Some(body.attempt),
+            Self::Ack(body) => Some(body.attempt),
+            Self::Final(body) => Some(body.attempt),
+            Self::Prepared(body)
+            | Self::Commit(body)
+            | Self::Owned(body)
+            | Self::Done(body)
+            | Self::Lost(body) => Some(body.attempt),
+            Self::Offer(_) | Self::Refuse(_) | Self::Abort(_) => None,
+        }
+    }
+
     /// Reads a message from all of `bytes`.
     ///
     /// # Errors

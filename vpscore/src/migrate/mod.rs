@@ -47,7 +47,8 @@
 //! # Duties of the driver
 //! It performs outputs in their order, reports results of actions, calls with a tick at
 //! [`source::Source::next_timer`], reads its journal before it answers anything, and gives each
-//! migration an id that was never used ([`crate::kpi::Kpi::random`]). The channel is authenticated
+//! migration and each attempt an id that was never used ([`crate::kpi::Kpi::random`]). Its journal
+//! is a queue: [`Action::Forget`] takes effect after every record asked for before it. The channel is authenticated
 //! by the hosts; the machines still take every message as hostile.
 
 mod flow;
@@ -63,8 +64,8 @@ mod tests;
 pub use flow::{Budget, Next, Progress};
 pub use journal::{Mark, Record, Role};
 pub use message::{
-    Abort, Accept, Ack, Bare, Chunk, Final, InstanceKey, Message, MessageKind, MigrationId, Offer,
-    Reason, Refuse,
+    Abort, Accept, Ack, Attempt, Bare, Chunk, Final, InstanceKey, Message, MessageKind,
+    MigrationId, Offer, Reason, Refuse,
 };
 pub use output::{Action, Output, Outputs, Reject, Report};
 pub use terms::{Capabilities, PROTOCOL_MAX, PROTOCOL_MIN};
@@ -83,7 +84,7 @@ pub fn answer_unknown(message: &Message) -> Option<Message> {
                 reason: Reason::Unknown,
             }))
         }
-        Message::Owned(_) | Message::Lost(_) => Some(Message::Done(Bare { migration })),
+        Message::Owned(body) | Message::Lost(body) => Some(Message::Done(*body)),
         Message::Offer(_)
         | Message::Accept(_)
         | Message::Refuse(_)

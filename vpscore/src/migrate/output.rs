@@ -2,7 +2,7 @@
 //! What a step asks its driver to do, and why a step was refused.
 
 use super::journal::Record;
-use super::message::{Message, MessageKind, MigrationId, Reason};
+use super::message::{Attempt, Message, MessageKind, MigrationId, Reason};
 use crate::errno::Errno;
 use crate::limits::MIGRATE_OUTPUTS_MAX;
 
@@ -44,7 +44,7 @@ pub enum Action {
     Discard,
     /// Target: announce the addresses and let the threads run.
     Activate,
-    /// Either: the journal may drop all records of this migration.
+    /// Either: the journal drops all records of this migration, after what was asked for before.
     Forget,
 }
 
@@ -113,6 +113,11 @@ pub enum Reject {
         /// Which.
         got: MigrationId,
     },
+    /// The message belongs to another attempt of the target.
+    WrongAttempt {
+        /// Which.
+        got: Attempt,
+    },
     /// Only the other role sends such a message here.
     WrongRole {
         /// The message.
@@ -143,7 +148,7 @@ impl Reject {
     /// What the ioctl that carried the input returns.
     pub const fn errno(self) -> Errno {
         match self {
-            Self::WrongMigration { .. } => Errno::ESRCH,
+            Self::WrongMigration { .. } | Self::WrongAttempt { .. } => Errno::ESRCH,
             Self::WrongRole { .. } | Self::BadVersion { .. } | Self::OutOfWindow { .. } => {
                 Errno::EPROTO
             }

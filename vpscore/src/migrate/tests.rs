@@ -15,9 +15,11 @@ use crate::time::{Duration, Instant};
 
 const MIGRATION: MigrationId = MigrationId([7; 16]);
 const INSTANCE: InstanceKey = InstanceKey([9; 16]);
+const ATTEMPT: Attempt = Attempt(5);
 const NOW: Instant = Instant::BOOT;
 const BARE: Bare = Bare {
     migration: MIGRATION,
+    attempt: ATTEMPT,
 };
 
 fn offer() -> Offer {
@@ -83,6 +85,7 @@ fn ack(through: u64) -> Message {
     Message::Ack(Ack {
         migration: MIGRATION,
         through,
+        attempt: ATTEMPT,
     })
 }
 
@@ -91,6 +94,7 @@ fn chunk(seq: u64) -> Message {
         migration: MIGRATION,
         seq,
         bytes: 1,
+        attempt: ATTEMPT,
     })
 }
 
@@ -99,6 +103,7 @@ fn last(chunks: u64) -> Message {
         migration: MIGRATION,
         chunks,
         digest: [3; 32],
+        attempt: ATTEMPT,
     })
 }
 
@@ -110,6 +115,7 @@ fn source_at(phase: source::Phase) -> Source {
         migration: MIGRATION,
         version: 1,
         window: 4,
+        attempt: ATTEMPT,
     });
     let stopped = Local::Stopped {
         chunks: 1,
@@ -183,16 +189,17 @@ fn target_at(phase: target::Phase) -> Target {
         instance: INSTANCE,
         role: Role::Target,
         mark,
+        attempt: ATTEMPT,
     };
     if matches!(phase, P::Losing | P::Lost) {
         let records = [record(Mark::Prepared)];
-        let (mut t, _) = Target::recover(MIGRATION, INSTANCE, &records, Budget::LAN, NOW).unwrap();
+        let (mut t, _) = Target::recover(MIGRATION, &records, Budget::LAN, NOW).unwrap();
         if phase == P::Lost {
             t.local(Local::Persisted(Mark::Lost), NOW).unwrap();
         }
         return t;
     }
-    let (mut t, _) = Target::begin(&offer(), &host(), Budget::LAN, NOW);
+    let (mut t, _) = Target::begin(&offer(), &host(), ATTEMPT, Budget::LAN, NOW);
     if phase == P::Discarded {
         t.local(Local::OperatorAbort, NOW).unwrap();
         return t;
@@ -313,7 +320,7 @@ fn only_a_durable_commit_makes_the_source_say_so_and_only_a_durable_owned_activa
 fn a_migration_goes_through_with_one_round_and_says_how_long_it_stopped() {
     let at = |ms| Instant::BOOT.after(Duration::from_millis(ms));
     let (mut s, out) = Source::begin(offer(), Budget::LAN, at(0));
-    let (mut t, out2) = Target::begin(&offer(), &host(), Budget::LAN, at(0));
+    let (mut t, out2) = Target::begin(&offer(), &host(), ATTEMPT, Budget::LAN, at(0));
     assert_eq!(sends(&out), [Message::Offer(offer())]);
     assert_eq!(actions(&out2), [Action::Check]);
     let accept = sends(&t.local(target::Local::Checked, at(1)).unwrap());
@@ -451,6 +458,11 @@ fn whatever_fails_at_either_end_before_the_commit_point_ends_with_the_source_run
     for phase in P::ALL.iter().filter(|phase| phase.before_commit()) {
         for fail in 0..4 {
             let mut s = source_at(*phase);
+            if (*phase, fail) == (P::Offering, 2) {
+                // No attempt of the target is known that could have lost anything.
+                assert!(s.message(&Message::Lost(BARE), NOW).is_err());
+                continue;
+            }
             let out = match fail {
                 0 => s.message(&abort, NOW).unwrap(),
                 1 => s.local(Local::Failed, NOW).unwrap(),
@@ -473,7 +485,9 @@ fn the_target_holds_nothing_once_the_source_aborts_and_never_drops_what_is_commi
         let out = t.message(&bare_abort(Reason::Deadline), NOW).unwrap();
         match phase {
             P::Checking | P::Receiving | P::Restoring | P::Preparing | P::Prepared => {
-                assert_eq!(actions(&out), [Action::Discard], "{phase:?}");
+                assert_eq!(actions(&out)[0], Action::Discard, "{phase:?}");
+                let written = matches!(phase, P::Preparing | P::Prepared);
+                assert_eq!(actions(&out).contains(&Action::Forget), written);
                 assert_eq!(t.phase(), P::Discarded);
             }
             P::Lost => assert_eq!(t.phase(), P::Discarded),
@@ -575,6 +589,7 @@ fn a_migration_that_does_not_converge_is_given_up_with_the_instance_running() {
         migration: MIGRATION,
         version: 1,
         window: 4,
+        attempt: ATTEMPT,
     });
     s.message(&accept, NOW).unwrap();
     s.local(
@@ -622,7 +637,7 @@ fn the_hosts_agree_on_version_abi_release_and_features_or_say_which_not() {
     assert_eq!(judge(&|o| o.features = 0b1000), Err(Reason::Feature));
     let mut odd = offer();
     odd.abi = 2;
-    let (t, out) = Target::begin(&odd, &host(), Budget::LAN, NOW);
+    let (t, out) = Target::begin(&odd, &host(), ATTEMPT, Budget::LAN, NOW);
     assert!(t.phase().is_over());
     let refuse = Message::Refuse(Refuse {
         migration: MIGRATION,
@@ -638,6 +653,7 @@ fn the_hosts_agree_on_version_abi_release_and_features_or_say_which_not() {
 fn hostile_messages_are_refused_and_change_nothing() {
     let other = Bare {
         migration: MigrationId([8; 16]),
+        attempt: ATTEMPT,
     };
     for phase in source::Phase::ALL {
         let mut s = source_at(*phase);
@@ -658,10 +674,17 @@ fn hostile_messages_are_refused_and_change_nothing() {
             };
             assert_eq!(s.message(&message, NOW), Err(wrong));
         }
-        assert!(matches!(
-            s.message(&ack(99), NOW),
-            Err(Reject::OutOfWindow { got: 99, .. })
-        ));
+        match phase {
+            source::Phase::Aborted => {}
+            source::Phase::Offering => {
+                let wrong = Reject::WrongAttempt { got: ATTEMPT };
+                assert_eq!(s.message(&ack(0), NOW), Err(wrong));
+            }
+            _ => assert!(matches!(
+                s.message(&ack(99), NOW),
+                Err(Reject::OutOfWindow { got: 99, .. })
+            )),
+        }
         assert_eq!(s, before);
     }
     for phase in target::Phase::ALL {
@@ -689,6 +712,7 @@ fn hostile_messages_are_refused_and_change_nothing() {
         migration: MIGRATION,
         version: 2,
         window: 4,
+        attempt: ATTEMPT,
     });
     assert_eq!(s.message(&accept, NOW), Err(Reject::BadVersion { got: 2 }));
 }
@@ -734,6 +758,7 @@ fn every_message_reads_back_as_written_and_stays_within_the_bound() {
             migration: MIGRATION,
             version: 1,
             window: MIGRATE_WINDOW_MAX,
+            attempt: ATTEMPT,
         }),
         Message::Refuse(Refuse {
             migration: MIGRATION,
@@ -775,6 +800,7 @@ fn values_out_of_bounds_are_refused_where_they_are_read() {
             migration: MIGRATION,
             version: 1,
             window,
+            attempt: ATTEMPT,
         })
     };
     assert_eq!(refused(accept(0)), Some("window"));
@@ -798,11 +824,10 @@ fn a_journal_without_a_binding_record_recovers_to_nothing() {
         instance: INSTANCE,
         role,
         mark,
+        attempt: ATTEMPT,
     };
-    let source =
-        |records: &[Record]| Source::recover(MIGRATION, INSTANCE, records, Budget::LAN, NOW);
-    let target =
-        |records: &[Record]| Target::recover(MIGRATION, INSTANCE, records, Budget::LAN, NOW);
+    let source = |records: &[Record]| Source::recover(MIGRATION, records, Budget::LAN, NOW);
+    let target = |records: &[Record]| Target::recover(MIGRATION, records, Budget::LAN, NOW);
     assert!(source(&[]).is_none() && target(&[]).is_none());
     assert!(source(&[record(Role::Target, Mark::Prepared)]).is_none());
     let foreign = Record {
@@ -822,8 +847,8 @@ fn a_journal_without_a_binding_record_recovers_to_nothing() {
     );
     let (t, _) = target(&[prepared, record(Role::Target, Mark::Owned)]).unwrap();
     assert_eq!(t.phase(), target::Phase::Owned);
-    let (t, _) = target(&[prepared, record(Role::Target, Mark::Discarded)]).unwrap();
-    assert_eq!(t.phase(), target::Phase::Discarded);
+    let (t, _) = target(&[prepared, record(Role::Target, Mark::Lost)]).unwrap();
+    assert_eq!(t.phase(), target::Phase::Lost);
 }
 
 #[test]

@@ -1,268 +1,19 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The target's end: it has the instance once the source says so and its own journal does.
 
+mod phase;
+
+pub use phase::{Act, Event, Phase};
+
 use super::flow::Budget;
-use super::journal::{Mark, Marks, Record, Role};
+use super::journal::{Found, Mark, Record, Role};
 use super::message::{
-    Abort, Accept, Ack, Bare, InstanceKey, Message, MigrationId, Offer, Reason, Refuse,
+    Abort, Accept, Ack, Attempt, Bare, InstanceKey, Message, MigrationId, Offer, Reason, Refuse,
 };
 use super::output::{Action, Output, Outputs, Reject, Report};
 use super::terms::Capabilities;
 use crate::limits::MIGRATE_WINDOW_MAX;
 use crate::time::{Duration, Instant};
-
-/// Where the target stands. The chart is in [`super`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Phase {
-    /// The kernel sees whether there is room.
-    Checking,
-    /// Chunks come in.
-    Receiving,
-    /// The kernel checks the whole and builds the instance.
-    Restoring,
-    /// That it is prepared is being written down.
-    Preparing,
-    /// In doubt: the source decides. It runs nowhere here.
-    Prepared,
-    /// The source has committed; that is being written down.
-    Owning,
-    /// It runs here; the source is told so until it answers.
-    Owned,
-    /// Over: the source knows.
-    Finished,
-    /// After a crash: that what was prepared is gone is being written down.
-    Losing,
-    /// It is gone and will never run here; the source is told so until it answers.
-    Lost,
-    /// Over: nothing is held.
-    Discarded,
-}
-
-/// What an input amounts to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Event {
-    /// The offer, again.
-    OfferAgain,
-    /// The chunk that is due.
-    ChunkDue,
-    /// A chunk that is not due, but may come.
-    ChunkOther,
-    /// The final message, and all chunks are applied.
-    FinalWhole,
-    /// The final message, and they are not.
-    FinalShort,
-    /// The source has committed.
-    Commit,
-    /// The source has noted the outcome.
-    Done,
-    /// The source has given up.
-    SourceAborted,
-    /// There is room.
-    Checked,
-    /// There is not.
-    CheckFailed,
-    /// The chunk is applied.
-    Applied,
-    /// The whole is checked and built.
-    Restored,
-    /// The kernel cannot go on.
-    LocalFailed,
-    /// The record waited for is in the journal.
-    Persisted,
-    /// The journal could not be written; whether the record is there is not known.
-    PersistFailed,
-    /// Time to say again what was not answered.
-    Resend,
-    /// Nothing has come for too long.
-    Deadline,
-    /// An operator gives the migration up.
-    OperatorAbort,
-    /// An operator answers for the source never running the instance again, and takes it here.
-    OperatorOwn,
-    /// An operator throws away what is prepared.
-    OperatorDiscard,
-}
-
-/// One thing to do, its numbers not filled in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
-    /// Send that it is accepted.
-    Accept,
-    /// Send that it is refused, and why.
-    Refuse,
-    /// Send what has been applied.
-    Ack,
-    /// Send that it is prepared.
-    Prepared,
-    /// Send that it is owned.
-    Owned,
-    /// Send that it is lost.
-    Lost,
-    /// Send an abort message with the reason.
-    Abort,
-    /// Apply the chunk that is due.
-    Apply,
-    /// Write a record.
-    Persist(Mark),
-    /// Have the kernel do it.
-    Do(Action),
-    /// Tell the operator that it was aborted, and why.
-    Aborted,
-    /// Tell the operator something else.
-    Report(Report),
-}
-
-impl Phase {
-    /// The table: the next phase and what to do. `None` refuses the event.
-    pub const fn rule(self, event: Event) -> Option<(Self, &'static [Act])> {
-        use Act::{Do, Persist, Report};
-        use Event as E;
-        use Phase as P;
-        if let Some(rule) = self.abort_rule(event) {
-            return Some(rule);
-        }
-        let rule: (Self, &'static [Act]) = match (self, event) {
-            (P::Checking, E::Checked) => (P::Receiving, &[Act::Accept]),
-            (P::Checking, E::CheckFailed) => (P::Discarded, &[Act::Refuse, Act::Aborted]),
-            (P::Receiving, E::OfferAgain) => (P::Receiving, &[Act::Accept]),
-            (P::Receiving, E::ChunkDue) => (P::Receiving, &[Act::Apply]),
-            (P::Receiving, E::ChunkOther | E::Applied) => (P::Receiving, &[Act::Ack]),
-            (P::Receiving, E::FinalWhole) => (P::Restoring, &[Do(Action::Restore)]),
-            (P::Restoring, E::Restored) => (P::Preparing, &[Persist(Mark::Prepared)]),
-            (P::Restoring | P::Preparing | P::Prepared, E::ChunkOther) => (self, &[Act::Ack]),
-            (P::Preparing, E::Persisted) => (P::Prepared, &[Act::Prepared]),
-            (P::Prepared, E::FinalWhole | E::Resend) => (P::Prepared, &[Act::Prepared]),
-            (P::Prepared, E::Commit | E::OperatorOwn) => (P::Owning, &[Persist(Mark::Owned)]),
-            (P::Owning, E::Persisted) => (
-                P::Owned,
-                &[
-                    Do(Action::Activate),
-                    Act::Owned,
-                    Report(super::Report::Moved),
-                ],
-            ),
-            (P::Owning, E::Resend) => (P::Owning, &[Persist(Mark::Owned)]),
-            (P::Owned, E::Commit | E::Resend) => (P::Owned, &[Act::Owned]),
-            (P::Owned, E::Done) => (P::Finished, &[Do(Action::Forget)]),
-            (P::Losing, E::Persisted) => (P::Lost, &[Act::Lost]),
-            (P::Losing, E::Resend) => (P::Losing, &[Persist(Mark::Lost)]),
-            (P::Lost, E::Commit | E::Resend) => (P::Lost, &[Act::Lost]),
-            (P::Lost, E::Done | E::SourceAborted) => (P::Discarded, &[Do(Action::Forget)]),
-            (P::Discarded, E::Commit) => (P::Discarded, &[Act::Lost]),
-            (
-                P::Discarded,
-                E::OfferAgain | E::ChunkDue | E::ChunkOther | E::FinalWhole | E::FinalShort,
-            ) => (P::Discarded, &[Act::Abort]),
-            _ if event.may_come_late() => (self, &[]),
-            _ => return None,
-        };
-        Some(rule)
-    }
-
-    /// The edges to [`Phase::Discarded`]: the target holds nothing.
-    const fn abort_rule(self, event: Event) -> Option<(Self, &'static [Act])> {
-        use Act::{Do, Persist};
-        use Event as E;
-        const DROP: &[Act] = &[Do(Action::Discard), Act::Aborted];
-        const TELL: &[Act] = &[Do(Action::Discard), Act::Abort, Act::Aborted];
-        const NOTE: &[Act] = &[Do(Action::Discard), Persist(Mark::Discarded), Act::Aborted];
-        const NOTE_TELL: &[Act] = &[
-            Do(Action::Discard),
-            Persist(Mark::Discarded),
-            Act::Abort,
-            Act::Aborted,
-        ];
-        let acts = match (self, event) {
-            (Self::Checking | Self::Receiving | Self::Restoring, E::SourceAborted) => DROP,
-            (
-                Self::Checking | Self::Receiving | Self::Restoring,
-                E::Deadline | E::LocalFailed | E::OperatorAbort,
-            )
-            | (Self::Receiving, E::FinalShort) => TELL,
-            (Self::Preparing | Self::Prepared, E::SourceAborted)
-            | (Self::Prepared, E::OperatorDiscard) => NOTE,
-            // The source has not been told, so it cannot commit, record or none.
-            (Self::Preparing, E::PersistFailed | E::LocalFailed | E::OperatorAbort) => NOTE_TELL,
-            _ => return None,
-        };
-        Some((Self::Discarded, acts))
-    }
-
-    /// Whether the machine has nothing left to do of its own.
-    pub const fn is_over(self) -> bool {
-        matches!(self, Self::Finished | Self::Discarded)
-    }
-
-    const fn awaits(self) -> Option<Mark> {
-        match self {
-            Self::Preparing => Some(Mark::Prepared),
-            Self::Owning => Some(Mark::Owned),
-            Self::Losing => Some(Mark::Lost),
-            _ => None,
-        }
-    }
-
-    const fn repeats(self) -> bool {
-        matches!(
-            self,
-            Self::Prepared | Self::Owning | Self::Owned | Self::Losing | Self::Lost
-        )
-    }
-
-    /// Whether silence of the source ends it.
-    const fn gives_up(self) -> bool {
-        matches!(self, Self::Checking | Self::Receiving | Self::Restoring)
-    }
-
-    /// Every phase, for tests that go through the table.
-    pub const ALL: &[Self] = &[
-        Self::Checking,
-        Self::Receiving,
-        Self::Restoring,
-        Self::Preparing,
-        Self::Prepared,
-        Self::Owning,
-        Self::Owned,
-        Self::Finished,
-        Self::Losing,
-        Self::Lost,
-        Self::Discarded,
-    ];
-}
-
-impl Event {
-    /// As for the source: where the table has no use for one of these, it changes nothing.
-    const fn may_come_late(self) -> bool {
-        !matches!(
-            self,
-            Self::OperatorAbort | Self::OperatorOwn | Self::OperatorDiscard
-        )
-    }
-
-    /// Every event, for tests that go through the table.
-    pub const ALL: &[Self] = &[
-        Self::OfferAgain,
-        Self::ChunkDue,
-        Self::ChunkOther,
-        Self::FinalWhole,
-        Self::FinalShort,
-        Self::Commit,
-        Self::Done,
-        Self::SourceAborted,
-        Self::Checked,
-        Self::CheckFailed,
-        Self::Applied,
-        Self::Restored,
-        Self::LocalFailed,
-        Self::Persisted,
-        Self::PersistFailed,
-        Self::Resend,
-        Self::Deadline,
-        Self::OperatorAbort,
-        Self::OperatorOwn,
-        Self::OperatorDiscard,
-    ];
-}
 
 /// What the target's kernel and operator report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -288,16 +39,17 @@ pub enum Local {
     OperatorAbort,
     /// The operator takes the instance here while in doubt.
     OperatorOwn,
-    /// The operator throws it away while in doubt.
+    /// The operator throws it away while in doubt; the source is told that it is lost.
     OperatorDiscard,
 }
 
 /// One migration, seen from the target.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
     phase: Phase,
     migration: MigrationId,
     instance: InstanceKey,
+    attempt: Attempt,
     budget: Budget,
     version: u16,
     window: u32,
@@ -319,10 +71,12 @@ impl Target {
     pub fn begin(
         offer: &Offer,
         host: &Capabilities,
+        attempt: Attempt,
         budget: Budget,
         now: Instant,
     ) -> (Self, Outputs) {
-        let mut target = Self::at(Phase::Checking, offer.migration, offer.instance, budget);
+        let (migration, instance) = (offer.migration, offer.instance);
+        let mut target = Self::at(Phase::Checking, migration, instance, attempt, budget);
         target.window = host.window.clamp(1, MIGRATE_WINDOW_MAX);
         let mut outputs = Outputs::NONE;
         match host.judge(offer) {
@@ -344,19 +98,16 @@ impl Target {
     /// nothing of it: the target holds nothing.
     pub fn recover(
         migration: MigrationId,
-        instance: InstanceKey,
         records: &[Record],
         budget: Budget,
         now: Instant,
     ) -> Option<(Self, Outputs)> {
-        let marks = Marks::of(records, migration, Role::Target);
+        let marks = Found::of(records, migration, Role::Target)?;
         let (phase, acts): (Phase, &[Act]) = if marks.has(Mark::Owned) {
             (
                 Phase::Owned,
                 &[Act::Report(Report::DiedWithHost), Act::Owned],
             )
-        } else if marks.has(Mark::Discarded) {
-            (Phase::Discarded, &[])
         } else if marks.has(Mark::Lost) {
             (Phase::Lost, &[Act::Lost])
         } else if marks.has(Mark::Prepared) {
@@ -364,7 +115,7 @@ impl Target {
         } else {
             return None;
         };
-        let mut target = Self::at(phase, migration, instance, budget);
+        let mut target = Self::at(phase, migration, marks.instance, marks.attempt, budget);
         target.enter(phase, now);
         let mut outputs = Outputs::NONE;
         for act in acts {
@@ -377,12 +128,14 @@ impl Target {
         phase: Phase,
         migration: MigrationId,
         instance: InstanceKey,
+        attempt: Attempt,
         budget: Budget,
     ) -> Self {
         Self {
             phase,
             migration,
             instance,
+            attempt,
             budget,
             version: 0,
             window: 1,
@@ -422,6 +175,10 @@ impl Target {
         let got = message.migration();
         if got != self.migration {
             return Err(Reject::WrongMigration { got });
+        }
+        match message.attempt() {
+            Some(got) if got != self.attempt => return Err(Reject::WrongAttempt { got }),
+            _ => {}
         }
         let event = match message {
             Message::Offer(_) => Event::OfferAgain,
@@ -563,17 +320,20 @@ impl Target {
     fn fill(&self, act: Act, outputs: &mut Outputs) {
         let migration = self.migration;
         let reason = self.reason;
-        let bare = Bare { migration };
+        let attempt = self.attempt;
+        let bare = Bare { migration, attempt };
         let output = match act {
             Act::Accept => Output::Send(Message::Accept(Accept {
                 migration,
                 version: self.version,
                 window: self.window,
+                attempt,
             })),
             Act::Refuse => Output::Send(Message::Refuse(Refuse { migration, reason })),
             Act::Ack => Output::Send(Message::Ack(Ack {
                 migration,
                 through: self.applied,
+                attempt,
             })),
             Act::Prepared => Output::Send(Message::Prepared(bare)),
             Act::Owned => Output::Send(Message::Owned(bare)),
@@ -587,6 +347,7 @@ impl Target {
                 instance: self.instance,
                 role: Role::Target,
                 mark,
+                attempt,
             }),
             Act::Do(action) => Output::Do(action),
             Act::Aborted => Output::Report(Report::Aborted(reason)),
