@@ -153,7 +153,7 @@ impl<F: LockFamily> Core<F> {
 
     /// What the viewer reads for an id of the kernel: [`ViewId::NONE`] where it is outside.
     #[inline]
-    pub fn id_to_view(&self, viewer: impl Into<Viewer>, kind: IdKind, id: HostId) -> ViewId {
+    pub fn id_to_view<V: Into<Viewer>>(&self, viewer: V, kind: IdKind, id: HostId) -> ViewId {
         let viewer = viewer.into();
         self.read(|state| state.view_id_of(viewer, kind, id))
     }
@@ -161,9 +161,9 @@ impl<F: LockFamily> Core<F> {
     /// What the kernel calls the thing for which the viewer says `id`; `None` where the viewer
     /// sees no such thing (`ESRCH`, for most calls).
     #[inline]
-    pub fn id_from_view(
+    pub fn id_from_view<V: Into<Viewer>>(
         &self,
-        viewer: impl Into<Viewer>,
+        viewer: V,
         kind: IdKind,
         id: ViewId,
     ) -> Option<HostId> {
@@ -174,7 +174,7 @@ impl<F: LockFamily> Core<F> {
     /// Whether the viewer may know that a process exists (`p_cansee`): it is in the viewer's
     /// instance or below it.
     #[inline]
-    pub fn visible(&self, viewer: impl Into<Viewer>, target: ProcHandle) -> bool {
+    pub fn visible<V: Into<Viewer>>(&self, viewer: V, target: ProcHandle) -> bool {
         let viewer = viewer.into();
         self.read(|state| state.visible(viewer, target))
     }

@@ -11,7 +11,7 @@ use super::{Core, State};
 use crate::instance::{Live, State as Life};
 use crate::kpi::{Kpi, LockFamily};
 use crate::limits::{DEPTH_MAX, RESERVE_TRIES, SWEEP_MAX};
-use crate::pid::{Kind, PlanError, Slot, Spaces, Spares, Stage};
+use crate::pid::{PlanError, Slot, Spaces, Spares, Stage};
 use crate::racct::{self, Resource};
 use crate::types::{HostId, InstanceId, ProcHandle, ViewId};
 
@@ -450,12 +450,12 @@ impl State {
     /// Under feature `invariants`, checks what a change has touched.
     #[inline]
     pub(crate) fn checked(&self, instance: InstanceId, procs: &[Slot], threads: &[Slot]) {
-        #[cfg(feature = "invariants")]
+        #[cfg(any(test, feature = "invariants"))]
         assert!(
             self.invariants_of(instance, procs, threads),
             "state: a broken invariant"
         );
-        let _ = (instance, procs, threads, Kind::Pid);
+        let _ = (instance, procs, threads);
     }
 }
 

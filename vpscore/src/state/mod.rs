@@ -36,11 +36,12 @@ mod invariants;
 mod manage;
 mod report;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use attach::AttachReservation;
 pub use error::{AttachError, ForkError, ManageError, ThreadError};
 pub use exit::Exit;
+pub(crate) use exit::SIGKILL;
 pub use fork::{Committed, ForkReservation, ThreadReservation};
 pub use report::{InstanceReport, ProcReport};
 
