@@ -31,6 +31,8 @@ pub struct Abi {
     pub sigaction: SigactionLayout,
     /// `siginfo_t`.
     pub siginfo: SiginfoLayout,
+    /// `sigset_t`: its words.
+    pub sigset: [Field; 4],
     /// `struct pollfd`.
     pub pollfd: PollfdLayout,
     /// Bytes in `struct rusage`.
@@ -59,8 +61,8 @@ pub struct SigactionLayout {
     pub handler: Field,
     /// `sa_flags`.
     pub flags: Field,
-    /// The first two words of `sa_mask`: signals 1 to 64 of 128.
-    pub mask: [Field; 2],
+    /// The words of `sa_mask`: signals 1 to 128, 32 in each.
+    pub mask: [Field; 4],
 }
 
 /// `siginfo_t` (`sys/signal.h`).
@@ -100,8 +102,8 @@ pub struct PollfdLayout {
 pub struct McontextLayout {
     /// Bytes in all.
     pub size: usize,
-    /// The signal mask to return to: signals 1 to 64.
-    pub mask: Field,
+    /// The words of the signal mask to return to.
+    pub mask: [Field; 4],
     /// The pc.
     pub pc: Field,
     /// The carry flag.
@@ -123,7 +125,7 @@ pub static LP64: Abi = Abi {
         size: 32,
         handler: field(0, 8),
         flags: field(8, 4),
-        mask: [field(12, 4), field(16, 4)],
+        mask: [field(12, 4), field(16, 4), field(20, 4), field(24, 4)],
     },
     siginfo: SiginfoLayout {
         size: 80,
@@ -134,6 +136,7 @@ pub static LP64: Abi = Abi {
         status: field(20, 4),
         addr: field(24, 8),
     },
+    sigset: [field(0, 4), field(4, 4), field(8, 4), field(12, 4)],
     pollfd: PollfdLayout {
         size: 8,
         fd: field(0, 4),
@@ -142,11 +145,11 @@ pub static LP64: Abi = Abi {
     },
     rusage_size: 144,
     mcontext: McontextLayout {
-        size: 152,
-        mask: field(0, 8),
-        pc: field(8, 8),
-        carry: field(16, 8),
-        regs: field(24, 8),
+        size: 160,
+        mask: [field(0, 4), field(4, 4), field(8, 4), field(12, 4)],
+        pc: field(16, 8),
+        carry: field(24, 8),
+        regs: field(32, 8),
     },
 };
 

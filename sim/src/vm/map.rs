@@ -300,13 +300,7 @@ impl Vmspace {
         let new = end.checked_sub(self.daddr).ok_or(bad)?;
         let old_end = self.daddr + self.dsize;
         if new > self.dsize {
-            self.map_at(
-                objects,
-                old_end,
-                new - self.dsize,
-                Prot::RW,
-                Inherit::Copy,
-            )?;
+            self.map_at(objects, old_end, new - self.dsize, Prot::RW, Inherit::Copy)?;
         } else if new < self.dsize {
             self.unmap(objects, end, self.dsize - new)?;
         }

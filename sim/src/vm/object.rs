@@ -142,11 +142,7 @@ impl Objects {
 
     /// The page to write to, in the object `id` itself: copied there from further back in the
     /// chain, or made. `None` where memory is full.
-    pub fn page_mut(
-        &mut self,
-        id: ObjId,
-        index: u64,
-    ) -> Option<&mut [u8; PAGE_SIZE as usize]> {
+    pub fn page_mut(&mut self, id: ObjId, index: u64) -> Option<&mut [u8; PAGE_SIZE as usize]> {
         let here = self.slots.get(&id)?.pages.contains_key(&index);
         if !here {
             let data = match self.lookup(id, index) {

@@ -147,10 +147,7 @@ fn limits_hold_to_the_page() {
             .map(|_| ())
     };
     let max = 2 * PAGE_SIZE;
-    assert_eq!(
-        map(&mut s, &mut o, BASE, 3),
-        Err(VmError::Limit { max })
-    );
+    assert_eq!(map(&mut s, &mut o, BASE, 3), Err(VmError::Limit { max }));
     assert_eq!(map(&mut s, &mut o, BASE, 2), Ok(()));
     write(&mut s, &mut o, BASE, b"1");
     let mut view = View {

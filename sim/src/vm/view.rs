@@ -104,7 +104,7 @@ impl View<'_> {
 
     /// Whether `len` bytes at `va` could be accessed so.
     pub fn check(&self, va: u64, len: u64, access: Access) -> Result<(), Fault> {
-        let end = va.checked_add(len).unwrap_or(u64::MAX);
+        let end = va.saturating_add(len);
         let mut at = va;
         while at < end {
             at = self.entry(at, access)?.end;

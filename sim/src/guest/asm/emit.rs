@@ -3,9 +3,10 @@
 
 use super::error::{AsmError, AsmErrorKind as Kind};
 use super::lex::{Token, TokenKind, Wrong, tokens};
+use super::operand::{operand_count, register, substitute, want_register};
 use super::{DATA_BASE, DATA_MAX, INSNS_MAX, Program, SOURCE_MAX, TEXT_BASE};
 use crate::guest::consts::{LIBC, constant, sys, syscall_by_name};
-use crate::guest::isa::{AT, INSN_SIZE, Insn, Op, SP, Shape};
+use crate::guest::isa::{AT, INSN_SIZE, Insn, Op, Shape};
 use std::collections::BTreeMap;
 
 /// Assembles a program. `params` are the values of `$NAME`.
@@ -134,7 +135,7 @@ impl Assembler {
             ("space", [one]) => {
                 let size = usize::try_from(self.known(one)?).ok();
                 let size = size.filter(|size| *size <= DATA_MAX);
-                let size = size.ok_or_else(|| (one.column, Kind::TooMuchData))?;
+                let size = size.ok_or((one.column, Kind::TooMuchData))?;
                 bytes.resize(size, 0);
             }
             ("byte", values) => self.values(values, 1, &mut bytes)?,
@@ -519,7 +520,11 @@ impl Assembler {
                 None => (part, false),
             };
             let value = self.parse_one(part)?;
-            all |= if negative { value.checked_neg()? } else { value };
+            all |= if negative {
+                value.checked_neg()?
+            } else {
+                value
+            };
         }
         Some(all)
     }
@@ -566,7 +571,10 @@ impl Assembler {
                 kind: Kind::Empty,
             });
         }
-        let entry = self.labels.get("start").map_or(TEXT_BASE, |&(addr, _)| addr);
+        let entry = self
+            .labels
+            .get("start")
+            .map_or(TEXT_BASE, |&(addr, _)| addr);
         Ok(Program {
             text: self.insns.iter().flat_map(|insn| insn.encode()).collect(),
             data: self.data,
@@ -574,45 +582,4 @@ impl Assembler {
             symbols: self.labels,
         })
     }
-}
-
-fn register(word: &str) -> Option<u8> {
-    if word == "sp" {
-        return Some(SP);
-    }
-    let digits = word.strip_prefix('r')?;
-    let number: u8 = digits.parse().ok()?;
-    (number < AT && number.to_string() == digits).then_some(number)
-}
-
-fn want_register(token: &Token) -> Done<u8> {
-    let text = token.text();
-    register(&text).ok_or((token.column, Kind::NotARegister(text)))
-}
-
-fn operand_count(word: &Token, takes: usize, operands: &[Token]) -> Wrong {
-    let kind = Kind::Operands {
-        word: word.text(),
-        takes,
-        given: operands.len(),
-    };
-    (word.column, kind)
-}
-
-/// Replaces each `$NAME`.
-fn substitute(line: &str, params: &[(&str, &str)]) -> Done<String> {
-    let mut out = String::new();
-    let mut rest = line;
-    while let Some((before, after)) = rest.split_once('$') {
-        out.push_str(before);
-        let end = after.find(|c: char| !(c.is_alphanumeric() || c == '_'));
-        let (name, later) = after.split_at(end.unwrap_or(after.len()));
-        let value = params.iter().find(|(param, _)| *param == name);
-        let column = out.chars().count() + 1;
-        let (_, value) = value.ok_or((column, Kind::UnknownParameter(name.into())))?;
-        out.push_str(value);
-        rest = later;
-    }
-    out.push_str(rest);
-    Ok(out)
 }

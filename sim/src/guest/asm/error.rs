@@ -81,20 +81,29 @@ impl fmt::Display for AsmErrorKind {
             Self::TooMuchData => write!(f, "more than {} bytes of data", super::DATA_MAX),
             Self::Unclosed(mark) => write!(f, "`{mark}` is not closed on its line; close it"),
             Self::BadEscape(c) => {
-                write!(f, "`\\{c}` is no escape; use \\n \\r \\t \\0 \\\\ \\\" or \\xHH")
+                write!(
+                    f,
+                    "`\\{c}` is no escape; use \\n \\r \\t \\0 \\\\ \\\" or \\xHH"
+                )
             }
             Self::UnknownWord(word) => write!(
                 f,
                 "`{word}` is no instruction, data item or directive; a label ends with `:`"
             ),
             Self::UnknownSyscall(name) => {
-                write!(f, "no system call `{name}`; use a FreeBSD name, as in `sys getpid`")
+                write!(
+                    f,
+                    "no system call `{name}`; use a FreeBSD name, as in `sys getpid`"
+                )
             }
             Self::UnknownParameter(name) => {
                 write!(f, "nothing is given for `${name}`; define the parameter")
             }
             Self::Undefined(name) => {
-                write!(f, "`{name}` is not defined; add `{name}:` or `{name} = VALUE`")
+                write!(
+                    f,
+                    "`{name}` is not defined; add `{name}:` or `{name} = VALUE`"
+                )
             }
             Self::Redefined(name) => write!(f, "`{name}` has a meaning already; rename it"),
             Self::NotARegister(word) => {
@@ -115,7 +124,10 @@ impl fmt::Display for AsmErrorKind {
             }
             Self::NotAString => write!(f, "a string in double quotes goes here"),
             Self::WrongSection(word) => {
-                write!(f, "`{word}` does not go here; put `.text` or `.data` before it")
+                write!(
+                    f,
+                    "`{word}` does not go here; put `.text` or `.data` before it"
+                )
             }
             Self::Empty => write!(f, "no instruction; add at least `exit 0`"),
         }

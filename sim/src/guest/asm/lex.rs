@@ -54,7 +54,11 @@ pub(super) fn tokens(line: &str) -> Result<Vec<Token>, Wrong> {
                 TokenKind::String(bytes)
             }
             '[' => {
-                let inner: String = chars.iter().skip(at + 1).take_while(|c| **c != ']').collect();
+                let inner: String = chars
+                    .iter()
+                    .skip(at + 1)
+                    .take_while(|c| **c != ']')
+                    .collect();
                 at += inner.chars().count() + 2;
                 if at > chars.len() {
                     return Err((column, AsmErrorKind::Unclosed('[')));

@@ -42,6 +42,7 @@
 mod emit;
 mod error;
 mod lex;
+mod operand;
 
 pub use emit::assemble;
 pub use error::{AsmError, AsmErrorKind};

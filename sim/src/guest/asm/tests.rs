@@ -14,7 +14,9 @@ fn listing(source: &str) -> Vec<String> {
     let (insns, rest) = program.text.as_chunks();
     assert!(rest.is_empty());
     let insns = insns.iter().map(|bytes| Insn::decode(*bytes));
-    insns.map(|i| i.expect("an instruction").to_string()).collect()
+    insns
+        .map(|i| i.expect("an instruction").to_string())
+        .collect()
 }
 
 #[test]
@@ -36,10 +38,16 @@ fn each_mistake_is_found_where_it_is() {
     assert_eq!(wrong("EINTR: nop"), (1, 1, K::Redefined("EINTR".into())));
     assert_eq!(wrong(".data\nx: string \"a"), (2, 11, K::Unclosed('"')));
     assert_eq!(wrong("ld8 r1 [r2"), (1, 8, K::Unclosed('[')));
-    assert_eq!(wrong(".data\nx: byte 256"), (2, 9, K::TooLarge("256".into())));
+    assert_eq!(
+        wrong(".data\nx: byte 256"),
+        (2, 9, K::TooLarge("256".into()))
+    );
     assert_eq!(wrong(".data\nnop"), (2, 1, K::WrongSection("nop".into())));
     assert_eq!(wrong("space 4"), (1, 1, K::WrongSection("space".into())));
-    assert_eq!(wrong("exit $CODE"), (1, 6, K::UnknownParameter("CODE".into())));
+    assert_eq!(
+        wrong("exit $CODE"),
+        (1, 6, K::UnknownParameter("CODE".into()))
+    );
     assert_eq!(wrong("# nothing\n"), (1, 1, K::Empty));
     assert_eq!(
         wrong(".data\nx: sockaddr_in 1.2.3:4"),
@@ -72,12 +80,24 @@ fn arguments_are_placed_as_if_all_at_once() {
     let swapped = listing("sys kill r2 r1");
     assert_eq!(
         swapped,
-        ["mov r14, r2", "mov r2, r1", "mov r1, r14", "li r0, 37", "syscall"]
+        [
+            "mov r14, r2",
+            "mov r2, r1",
+            "mov r1, r14",
+            "li r0, 37",
+            "syscall"
+        ]
     );
     let chain = listing("sys write r2 r3 7");
     assert_eq!(
         chain,
-        ["mov r1, r2", "mov r2, r3", "li r3, 7", "li r0, 4", "syscall"]
+        [
+            "mov r1, r2",
+            "mov r2, r3",
+            "li r3, 7",
+            "li r0, 4",
+            "syscall"
+        ]
     );
 }
 
@@ -102,7 +122,10 @@ fn data_has_addresses_and_sizes() {
                   .text\nset r1 b.len\nset r2 b";
     assert_eq!(listing(source), ["li r1, 3", "li r2, 8388624"]);
     let program = assemble(source, &[]).expect("right");
-    assert_eq!(program.data, b"\x10\x02\0\x07\x0a\0\0\x01\0\0\0\0\0\0\0\0xA\n");
+    assert_eq!(
+        program.data,
+        b"\x10\x02\0\x07\x0a\0\0\x01\0\0\0\0\0\0\0\0xA\n"
+    );
 }
 
 #[test]
