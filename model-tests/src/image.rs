@@ -851,3 +851,32 @@ fn sample_files(
     })?;
     Ok(filedesc)
 }
+
+/// An image in words: one line per frame, with its offset, and the record beneath it.
+///
+/// # Errors
+/// The reader's.
+pub fn diagnostic(image: &[u8]) -> Result<String, Error> {
+    use std::fmt::Write;
+    let mut out = String::new();
+    for item in read(image, usize::MAX)? {
+        let line = match item {
+            Item::Header(header) => format!("header {header:?}"),
+            Item::Object(id, object) => format!("object {id}: {object:#?}"),
+            Item::Page(id, pindex, bytes) => {
+                format!("page {pindex} of {id}: {:#04x}...", bytes[0])
+            }
+            Item::Zeros(id, pindex, count) => format!("zeros {pindex}+{count} of {id}"),
+            Item::Data(id, stream, bytes) => {
+                format!("stream {stream} of {id}: {} bytes", bytes.len())
+            }
+            Item::Skipped(kind) => format!("skipped {kind:#06x}"),
+            Item::End(t) => format!(
+                "end: {} objects, {} frames, {} pages, {} bytes",
+                t.objects, t.frames, t.pages, t.bytes
+            ),
+        };
+        writeln!(out, "{line}").expect("string");
+    }
+    Ok(out)
+}

@@ -2,5 +2,6 @@
 //! Reference models, operations and fuzz bodies, shared by the tests and the fuzz targets.
 #![forbid(unsafe_code)]
 
+pub mod format;
 pub mod fuzz;
 pub mod image;

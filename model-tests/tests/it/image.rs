@@ -73,3 +73,38 @@ fn declared_length_is_not_allocated_before_it_arrives() {
     let error = read(&bytes, usize::MAX).expect_err("too long");
     assert_eq!(error.fault, Fault::FrameLength(u32::MAX));
 }
+
+#[test]
+fn published_document_and_schema_are_those_of_the_code() {
+    use model_tests::format::{TABLES_BEGIN, cddl, tables};
+    let hint = "cargo run -p model-tests --example format";
+    assert_eq!(
+        include_str!("../../../docs/image-format.cddl"),
+        cddl(),
+        "{hint}"
+    );
+    let document = include_str!("../../../docs/image-format.md");
+    let (_, published) = document.split_once(TABLES_BEGIN).expect("mark");
+    assert_eq!(published.trim(), tables().trim(), "{hint}");
+}
+
+#[test]
+fn golden_image_is_still_read_and_still_written() {
+    let golden = include_bytes!("../../golden/sample-v1.vps");
+    let shown = include_str!("../../golden/sample-v1.txt");
+    let read = model_tests::image::diagnostic(golden).expect("the golden image is read");
+    assert_eq!(read, shown);
+    assert_eq!(sample().expect("sample"), golden);
+}
+
+#[test]
+fn every_kind_of_record_is_in_the_sample() {
+    use vpscore::image::KINDS;
+    let items = read(&sample().expect("sample"), usize::MAX).expect("read");
+    for info in KINDS {
+        let found = items
+            .iter()
+            .any(|i| matches!(i, Item::Object(_, o) if o.kind() == info.kind));
+        assert!(found, "{}", info.name);
+    }
+}

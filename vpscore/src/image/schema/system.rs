@@ -5,7 +5,8 @@ use crate::cbor::Text;
 use crate::codes;
 use crate::collections::List;
 use crate::image::InstanceRef;
-use crate::limits::{NAME_MAX, PID_MAX_WIDE, TID_MAX, TID_MIN};
+use crate::instance::Name;
+use crate::limits::{PID_MAX_LEAST, PID_MAX_WIDE, TID_MAX, TID_MIN};
 use crate::record;
 use crate::time::Duration;
 
@@ -90,12 +91,7 @@ record! {
 
 impl Instance {
     fn plausible(&self) -> Result<(), u64> {
-        let name = self.name.as_str();
-        let named = !name.is_empty() && name.len() <= NAME_MAX;
-        let plain = name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if !named || !plain {
+        if Name::parse(self.name.as_str().as_bytes()).is_err() {
             return Err(Self::name);
         }
         if !increasing(self.priv_allow.iter().copied()) {
@@ -107,7 +103,7 @@ impl Instance {
         if !increasing(self.limits.iter().map(|l| l.resource)) {
             return Err(Self::limits);
         }
-        if !(2..=PID_MAX_WIDE).contains(&self.pid_max) {
+        if !(PID_MAX_LEAST..=PID_MAX_WIDE).contains(&self.pid_max) {
             return Err(Self::pid_max);
         }
         if !(0..=self.pid_max).contains(&self.last_pid) {
