@@ -5,3 +5,4 @@
 pub mod format;
 pub mod fuzz;
 pub mod image;
+pub mod migrate;

@@ -2,4 +2,5 @@
 //! All tests of this crate in one binary, which links once.
 
 mod image;
+mod migrate;
 mod net;
