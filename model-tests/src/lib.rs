@@ -4,5 +4,7 @@
 
 pub mod format;
 pub mod fuzz;
+pub mod host_kernel;
+pub mod host_lock;
 pub mod image;
 pub mod migrate;

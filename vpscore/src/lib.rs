@@ -34,6 +34,10 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+/// Whether every change is followed by a check of the invariants (feature `invariants`). A bench
+/// refuses to measure that.
+pub const CHECKED: bool = cfg!(feature = "invariants");
+
 pub mod cbor;
 pub mod collections;
 pub mod crc32c;
