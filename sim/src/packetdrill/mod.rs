@@ -7,4 +7,9 @@ mod packet_syntax;
 pub mod parser;
 #[cfg(test)]
 mod parser_tests;
+pub mod run;
+pub mod suite;
+#[cfg(test)]
+mod suite_tests;
 mod syscall_syntax;
+pub mod wire;

@@ -221,7 +221,7 @@ fn hex(cursor: &mut Cursor<'_>) -> Result<Vec<u8>, SyntaxError> {
     cursor.skip_blanks();
     let start = *cursor;
     let digits = cursor.take_while(|c| c.is_ascii_hexdigit());
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return start.expected("an even number of hexadecimal digits");
     }
     let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap_or(0);
