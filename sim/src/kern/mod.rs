@@ -32,6 +32,7 @@ pub mod pgrp;
 pub mod pipe;
 pub mod prison;
 pub mod proc;
+pub mod restore;
 pub mod sched;
 pub mod sig;
 pub mod sleep;

@@ -731,3 +731,130 @@ member: sys sigsuspend again
     assert_eq!(exits(&run).len(), 202);
     assert!(run.kern.id_named(Pid(3)));
 }
+
+/// Takes the one process of a suspended prison apart and puts it back into another kernel, where
+/// other processes are and no number is the same.
+fn move_single(from: &mut Kern, p: ProcId, to: &mut Kern, prison: PrisonId) -> ProcId {
+    use super::restore::ProcSeed;
+    use crate::vm::MapEntry;
+    let old = from.procs.get(&p).expect("the process").clone();
+    let space = from.vmspaces.get(&old.vm).expect("its memory");
+    let mut copy = crate::vm::Vmspace::new(space.size_max);
+    (copy.daddr, copy.dsize) = (space.daddr, space.dsize);
+    for entry in space.entries() {
+        let object = to.objects.create(None);
+        let pages = (entry.end - entry.start) / crate::vm::PAGE_SIZE;
+        for index in entry.pindex..entry.pindex + pages {
+            if let Some(page) = from.objects.lookup(entry.object, index) {
+                to.objects.put(object, index, page.clone()).expect("room");
+            }
+        }
+        let entry = MapEntry {
+            object,
+            needs_copy: false,
+            ..entry.clone()
+        };
+        assert_eq!(copy.map_object(entry), Ok(()));
+    }
+    let vm = to.restore_vmspace(copy);
+    let mut fds = file::Filedesc::default();
+    for (&fd, fde) in &old.fds.fds {
+        let file = to.restore_file(file::FileKind::Console, false, 1);
+        fds.fds.insert(fd, file::Fde { file, ..*fde });
+    }
+    let seed = ProcSeed {
+        comm: old.comm.clone(),
+        parent: to.initproc(),
+        reaper: None,
+        is_reaper: false,
+        pgrp: None,
+        session: None,
+        ucred: Ucred {
+            prison,
+            ..old.ucred.clone()
+        },
+        vm,
+        fds,
+        sigacts: old.sigacts.clone(),
+        sigqueue: old.sigqueue.clone(),
+        zombie: None,
+        stopped: None,
+        continued: false,
+        ppwait: false,
+        execed: old.execed,
+        itimer: old.itimer.frozen.map(|left| (left, old.itimer.interval)),
+        runtime: old.runtime,
+    };
+    let new = to.restore_proc(&mut NoHooks, seed).expect("room");
+    for td in &old.threads {
+        let seed = from.threads.get(td).expect("its thread").seed();
+        to.restore_thread(&mut NoHooks, new, seed).expect("room");
+    }
+    new
+}
+
+#[test]
+fn a_process_moved_after_every_step_goes_on_and_sleeps_no_longer_than_it_said() {
+    const COUNTER: &str = "
+.data
+nap:    timespec 0 10000000
+dot:    string \".\"
+.text
+        set r8 5
+again:  sys nanosleep nap 0
+        jerr bad
+        print dot
+        sub r8, r8, 1
+        bne r8, 0, again
+        exit 6
+bad:    exit 1
+";
+    let host = |others: usize| {
+        let mut run = boot(1);
+        run.install("/bin/test", COUNTER);
+        for _ in 0..others {
+            run.spawn("/bin/test");
+        }
+        run.finish();
+        run.out.clear();
+        run.trace.clear();
+        let made = run.kern.prison_create(&mut NoHooks, PrisonId::HOST, "j");
+        let (inside, _) = made.expect("the host is there");
+        (run, inside)
+    };
+    let stay = {
+        let (mut run, inside) = host(0);
+        let begin = run.kern.now;
+        run.spawn_in("/bin/test", inside);
+        run.finish();
+        run.ended.since(begin)
+    };
+    let (mut at, mut inside) = host(0);
+    let mut p = at.spawn_in("/bin/test", inside);
+    let mut out = String::new();
+    let mut spent = Duration::ZERO;
+    let mut moves = 0;
+    while let Some(next) = at.kern.next_event() {
+        let before = at.kern.now;
+        let now = next.max(before);
+        at.kern.run_callouts(now, &mut NoHooks);
+        at.kern.run_slice(now, &mut NoHooks);
+        spent = spent.plus(at.kern.now.since(before));
+        at.collect();
+        out.push_str(&std::mem::take(&mut at.out));
+        if at.kern.proc(p).is_none() {
+            break;
+        }
+        let (mut to, target) = host(moves % 3 + 1);
+        assert_eq!(at.kern.prison_suspend(inside), Ok(()));
+        assert_eq!(to.kern.prison_suspend(target), Ok(()));
+        p = move_single(&mut at.kern, p, &mut to.kern, target);
+        to.kern.prison_resume(target);
+        (at, inside) = (to, target);
+        moves += 1;
+    }
+    assert!(moves > 10, "{moves} moves");
+    assert_eq!(out, ".....");
+    assert_eq!(exits(&at), [(6, 0)]);
+    assert_eq!(spent, stay);
+}
