@@ -2,4 +2,5 @@
 //! Bodies of the fuzz targets: each takes bytes, and panics where a promise is broken.
 
 pub mod frames;
+pub mod guest;
 pub mod image;

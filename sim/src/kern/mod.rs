@@ -41,7 +41,10 @@ pub mod syscall;
 pub mod trace;
 pub mod types;
 
+mod invariants;
 mod sendsig;
+
+pub use invariants::Broken;
 
 use crate::guest::Program;
 use crate::net::cx::SoId;

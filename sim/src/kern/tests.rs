@@ -816,6 +816,9 @@ bad:    exit 1
             run.spawn("/bin/test");
         }
         run.finish();
+        // The processor has finished with the others.
+        let idle = run.kern.now.after(Duration::from_secs(1));
+        run.kern.advance(idle);
         run.out.clear();
         run.trace.clear();
         let made = run.kern.prison_create(&mut NoHooks, PrisonId::HOST, "j");
