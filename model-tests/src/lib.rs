@@ -8,3 +8,4 @@ pub mod host_kernel;
 pub mod host_lock;
 pub mod image;
 pub mod migrate;
+pub mod model;

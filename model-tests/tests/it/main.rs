@@ -3,5 +3,6 @@
 
 mod guest;
 mod image;
+mod instance;
 mod migrate;
 mod net;

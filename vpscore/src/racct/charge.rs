@@ -249,6 +249,9 @@ fn apply_charge<S>(
                 break;
             }
             usage.total = usage.total.saturating_add(*amount);
+            if *amount == 0 {
+                continue;
+            }
             if usage.total > usage.limit.hard {
                 usage.hard_hits = usage.hard_hits.saturating_add(1);
             } else if usage.total > usage.limit.soft {
