@@ -30,3 +30,19 @@ vps_k_free(void *ptr)
 
 	free(ptr, M_VPS);
 }
+
+/*
+ * Compilers turn a memcmp() that only asks for equality into bcmp(), which is
+ * no symbol of the 12.1 kernel (there it is a macro, sys/systm.h).
+ */
+#undef bcmp
+int
+bcmp(const void *a, const void *b, size_t len)
+{
+	const u_char *p = a, *q = b;
+
+	for (; len > 0; len--)
+		if (*p++ != *q++)
+			return (1);
+	return (0);
+}

@@ -3,7 +3,10 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 
-use crate::ffi;
+unsafe extern "C" {
+    fn vps_k_malloc(size: usize, align: usize) -> *mut u8;
+    fn vps_k_free(ptr: *mut u8);
+}
 
 /// The kernel's allocator, malloc type `M_VPS`. Never sleeps.
 struct KernelMalloc;
@@ -16,11 +19,11 @@ static MALLOC: KernelMalloc = KernelMalloc;
 unsafe impl GlobalAlloc for KernelMalloc {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: any size and any power of two are good arguments.
-        unsafe { ffi::vps_k_malloc(layout.size(), layout.align()) }
+        unsafe { vps_k_malloc(layout.size(), layout.align()) }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, _: Layout) {
         // SAFETY: the caller had `ptr` from `alloc` of this allocator.
-        unsafe { ffi::vps_k_free(ptr) }
+        unsafe { vps_k_free(ptr) }
     }
 }

@@ -12,7 +12,7 @@
 //!   or reaper subtree, since those may outlive the process that they are named after.
 
 use crate::kpi::LockFamily;
-use crate::pid::{Entry, Slot, Space, Stage};
+use crate::pid::{Slot, Space, Stage};
 use crate::state::{Core, State};
 use crate::types::{HostId, InstanceId, ProcHandle, ViewId};
 
@@ -110,15 +110,16 @@ impl State {
             Sight::Nothing => return None,
             Sight::Inside { space, .. } => space,
         };
-        let (table, fits): (_, fn(&Entry) -> bool) = match kind {
-            IdKind::Tid => (&self.threads, Entry::is_there),
-            IdKind::Pid => (&self.procs, Entry::is_there),
-            IdKind::Pgid | IdKind::Sid | IdKind::ReapSubtree => {
-                (&self.procs, |entry| entry.stage() != Stage::Reserved)
-            }
+        // What is gone as a process may still name a group; no function pointer decides it, since
+        // the kernel build's stack is computed over calls that are known.
+        let (table, named) = match kind {
+            IdKind::Tid => (&self.threads, false),
+            IdKind::Pid => (&self.procs, false),
+            IdKind::Pgid | IdKind::Sid | IdKind::ReapSubtree => (&self.procs, true),
         };
         let (_, entry) = table.by_number(space, id.0)?;
-        fits(entry).then_some(entry.host())
+        let fits = entry.is_there() || (named && entry.stage() != Stage::Reserved);
+        fits.then_some(entry.host())
     }
 
     /// Whether the viewer sees the process in `slot`.

@@ -10,6 +10,7 @@ const HELP: &str = "\
 cargo xtask <task> [options]
 
   kmod    cross-build the kernel module vps.ko and prove its properties
+  vpsctl  build the FreeBSD programs that go with it
   proof   prove the properties of a module already built
   help    this text
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     };
     let done = match task.as_str() {
         "kmod" => kmod::main(args),
+        "vpsctl" => kmod::program::main(args),
         "proof" => proof::main(args),
         "help" => {
             print!("{HELP}");

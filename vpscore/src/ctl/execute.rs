@@ -124,12 +124,14 @@ pub fn execute<F: LockFamily, K: Kpi>(
             return Ok(answer);
         }
         Op::Create => {
-            let (parent, name) = match path.rsplit_once('.') {
-                Some((parent, name)) => (core.lookup(caller, parent.as_bytes()), name),
-                None => (Ok(caller), path),
+            // Not rsplit_once: its search for a char is compiled with a panic path.
+            let mut cut = path.as_bytes().rsplitn(2, |byte| *byte == b'.');
+            let name = cut.next().unwrap_or_default();
+            let parent = match cut.next() {
+                Some(parent) => core.lookup(caller, parent).map_err(Error::Lookup)?,
+                None => caller,
             };
-            let parent = parent.map_err(Error::Lookup)?;
-            let name = Name::parse(name.as_bytes()).map_err(Error::Name)?;
+            let name = Name::parse(name).map_err(Error::Name)?;
             let pid_max = request.pid_max.unwrap_or(PID_MAX);
             if !(PID_MAX_LEAST..=PID_MAX).contains(&pid_max) {
                 return Err(Error::PidMax(pid_max));

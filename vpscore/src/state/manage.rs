@@ -192,11 +192,19 @@ impl<F: LockFamily> Core<F> {
             let Some((_, entry)) = state.proc(proc) else {
                 return Ok(());
             };
-            match state.tree.node(entry.instance()) {
-                Some(node) => node.privileges().check(raw),
-                None => Err(Errno::EPERM),
-            }
+            state.priv_check(entry.instance(), raw)
         })
+    }
+
+    /// [`Core::priv_check`] for a kernel that asks by a credential and not by a process.
+    ///
+    /// # Errors
+    /// [`Errno::EPERM`], [`Errno::ENOSYS`].
+    pub fn priv_check_in(&self, instance: InstanceId, raw: i32) -> Result<(), Errno> {
+        if instance == InstanceId::VPS0 {
+            return Ok(());
+        }
+        self.read(|state| state.priv_check(instance, raw))
     }
 
     /// Changes what an instance says of a privilege.
@@ -272,6 +280,13 @@ impl<F: LockFamily> Core<F> {
 }
 
 impl State {
+    fn priv_check(&self, instance: InstanceId, raw: i32) -> Result<(), Errno> {
+        match self.tree.node(instance) {
+            Some(node) => node.privileges().check(raw),
+            None => Err(Errno::EPERM),
+        }
+    }
+
     fn prison(&self, id: InstanceId) -> Option<PrisonHandle> {
         self.tree.node(id)?.prison()
     }

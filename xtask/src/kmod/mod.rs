@@ -8,6 +8,7 @@
 
 mod link;
 mod options;
+pub(crate) mod program;
 mod rust;
 mod shim;
 mod tools;

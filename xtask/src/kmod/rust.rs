@@ -2,7 +2,6 @@
 //! The Rust half: `kmod-adapter` with feature `kernel`, as one static library.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Result, bail};
 
@@ -17,13 +16,10 @@ pub(crate) fn build(options: &Options, tools: &Tools) -> Result<PathBuf> {
     let target = format!("{}-freebsd-kmod", options.arch.llvm());
     let json = workspace().join(format!("kmod-adapter/targets/{target}.json"));
     let target_dir = workspace().join("target/kmod");
-    let mut command = Command::new(&tools.cargo);
+    let mut command = tools.cargo_command();
     command
         .current_dir(workspace())
-        .env("RUSTC", &tools.rustc)
         .env("RUSTFLAGS", "--cfg no_global_oom_handling")
-        .env_remove("RUSTUP_TOOLCHAIN")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .args(["rustc", "--package", "kmod-adapter", "--lib"])
         .args(["--crate-type", "staticlib", "--features", "kernel"])
         .args(["--profile", "kmod", "-Zbuild-std=core,alloc"])
@@ -31,9 +27,6 @@ pub(crate) fn build(options: &Options, tools: &Tools) -> Result<PathBuf> {
         .arg(json)
         .arg("--target-dir")
         .arg(&target_dir);
-    if tools.bootstrap {
-        command.env("RUSTC_BOOTSTRAP", "1");
-    }
     tools::run(&mut command)?;
     let library = target_dir.join(target).join("kmod/libkmod_adapter.a");
     if !library.is_file() {

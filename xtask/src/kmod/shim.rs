@@ -52,6 +52,7 @@ fn flags(options: &Options, tools: &Tools, out: &Path) -> Result<Vec<String>> {
         "-fwrapv",
         "-fno-strict-aliasing",
         "-fno-common",
+        "-fno-builtin-bcmp",
         "-fno-stack-protector",
         "-fno-asynchronous-unwind-tables",
         "-fno-unwind-tables",

@@ -64,6 +64,19 @@ impl Tools {
         })
     }
 
+    /// A call of cargo with the compiler that builds `core` and `alloc`.
+    pub(crate) fn cargo_command(&self) -> Command {
+        let mut command = Command::new(&self.cargo);
+        command
+            .env("RUSTC", &self.rustc)
+            .env_remove("RUSTUP_TOOLCHAIN")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS");
+        if self.bootstrap {
+            command.env("RUSTC_BOOTSTRAP", "1");
+        }
+        command
+    }
+
     /// Directory with the headers of FreeBSD's newest release that zig carries.
     pub(crate) fn headers(&self, which: &str) -> PathBuf {
         self.zig_lib.join("libc/include").join(which)

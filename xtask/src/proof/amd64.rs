@@ -80,13 +80,9 @@ impl Walk<'_> {
                     todo.push((instruction.next_ip(), after));
                 }
                 FlowControl::UnconditionalBranch => self.branch(instruction, depth, &mut todo),
-                FlowControl::IndirectBranch => {
-                    // A jump through a register with no frame left is a call in tail position; a
-                    // jump table runs inside the frame.
-                    if depth == 0 {
-                        self.call(instruction, 0);
-                    }
-                }
+                // A jump through a register with no frame left is a call in tail position; a jump
+                // table runs inside the frame.
+                FlowControl::IndirectBranch if depth == 0 => self.call(instruction, 0),
                 _ => {}
             }
         }

@@ -136,11 +136,11 @@ impl Module {
                 RelocationTarget::Symbol(index) => names.get(&index.0).cloned(),
                 _ => None,
             };
-            if r_type == elf::R_AARCH64_JUMP_SLOT {
-                if let (Some(address), Some(name)) = (entry, &name) {
-                    self.plt.insert(address, name.clone());
-                    entry = Some(address + 16);
-                }
+            if r_type == elf::R_AARCH64_JUMP_SLOT
+                && let (Some(address), Some(name)) = (entry, &name)
+            {
+                self.plt.insert(address, name.clone());
+                entry = Some(address + 16);
             }
             self.relocs.push(Reloc {
                 kind: r_type,
