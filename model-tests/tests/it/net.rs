@@ -17,7 +17,7 @@ fn near_frame() -> impl Strategy<Value = Vec<u8>> {
         prop_oneof![Just(1_u8), Just(6), Just(17), any::<u8>()],
     )
         .prop_map(|(noise, offset, proto)| {
-            let flags = (u16::from(noise[0] & 1) << 13 | offset).to_be_bytes();
+            let flags = (u16::from(noise[0] > 200) << 13 | offset).to_be_bytes();
             let mut p = vec![0x45, noise[1], 0, 0, 0, noise[2] & 3];
             p.extend_from_slice(&flags);
             p.extend_from_slice(&[noise[3], proto, 0, 0, 172, 16, 0, 9, 10, 0, 0, 1]);
@@ -48,8 +48,9 @@ fn near_frame() -> impl Strategy<Value = Vec<u8>> {
         Just(vec![2, 0, 0, 0, 0, 0, 5, 0, 0x60]),
         vec(any::<u8>(), 0..16),
     ];
-    let body = vec(any::<u8>(), 0..120);
-    (any::<u8>(), prop_oneof![v4, v6], icmp, body, any::<bool>()).prop_map(
+    let body = prop_oneof![vec(any::<u8>(), 0..16), vec(any::<u8>(), 0..120)];
+    let fix = prop_oneof![4 => Just(0xfe_u8), 1 => any::<u8>()];
+    (fix, prop_oneof![v4, v6], icmp, body, any::<bool>()).prop_map(
         |(fix, header, icmp, body, bare)| {
             let mut frame = if bare {
                 Vec::new()
