@@ -14,7 +14,7 @@ use sim::net::ip::IpStack;
 use sim::net::ipv4::Ipv4Header;
 use sim::net::ipv6::Ipv6Header;
 use sim::net::packet::IpPacket;
-use sim::net::vnet::{Transport, Unwanted, Vnet};
+use sim::net::vnet::{Refused, Transport, Unwanted, Vnet};
 use sim::time::{Duration, Instant};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -30,15 +30,16 @@ struct Sink {
 }
 
 impl Transport for Sink {
-    fn input(&mut self, _: &mut Cx<'_>, packet: &IpPacket, _: bool) -> Result<(), Unwanted> {
+    fn input(&mut self, _: &mut Cx<'_>, packet: IpPacket, _: bool) -> Result<(), Refused> {
         self.packets += 1;
         assert!(packet.payload.len() <= 0xffff);
         assert_eq!(packet.src.is_ipv4(), packet.dst.is_ipv4());
-        match packet.proto {
-            6 | 1 | 58 => Ok(()),
-            17 => Err(Unwanted::Port),
-            _ => Err(Unwanted::Protocol),
-        }
+        let why = match packet.proto {
+            6 | 1 | 58 => return Ok(()),
+            17 => Unwanted::Port,
+            _ => Unwanted::Protocol,
+        };
+        Err(Refused { why, packet })
     }
 
     fn ctlinput(&mut self, _: &mut Cx<'_>, _: IcmpError, _: (IpAddr, IpAddr), _: u8, _: &[u8]) {}

@@ -29,11 +29,16 @@ impl Sum {
             self.odd = false;
             rest = tail;
         }
-        let mut pairs = rest.chunks_exact(2);
-        for pair in &mut pairs {
-            self.acc += u64::from(pair[0]) << 8 | u64::from(pair[1]);
+        // 2^16 is 1 modulo 2^16 - 1, so wider words add up to the same (RFC 1071 section 2).
+        let (words, rest) = rest.as_chunks::<4>();
+        for word in words {
+            self.acc += u64::from(u32::from_be_bytes(*word));
         }
-        if let [last] = pairs.remainder() {
+        let (pairs, rest) = rest.as_chunks::<2>();
+        for pair in pairs {
+            self.acc += u64::from(u16::from_be_bytes(*pair));
+        }
+        if let [last] = rest {
             self.acc += u64::from(*last) << 8;
             self.odd = true;
         }

@@ -88,14 +88,17 @@ impl EtherHeader {
         Some((header, payload))
     }
 
+    /// The header's bytes.
+    pub fn bytes(self) -> [u8; ETHER_HDR_LEN] {
+        let (d, s, k) = (self.dst.0, self.src.0, self.kind.to_be_bytes());
+        [
+            d[0], d[1], d[2], d[3], d[4], d[5], s[0], s[1], s[2], s[3], s[4], s[5], k[0], k[1],
+        ]
+    }
+
     /// The frame of this header and `payload`.
     pub fn emit(self, payload: &[u8]) -> Vec<u8> {
-        let mut frame = Vec::with_capacity(ETHER_HDR_LEN + payload.len());
-        frame.extend_from_slice(&self.dst.0);
-        frame.extend_from_slice(&self.src.0);
-        frame.extend_from_slice(&self.kind.to_be_bytes());
-        frame.extend_from_slice(payload);
-        frame
+        [self.bytes().as_slice(), payload].concat()
     }
 }
 

@@ -33,7 +33,7 @@ use super::ifnet::{IfAddr, IfIndex, IfKind, Ifnet};
 use super::ipv4::Ipv4Header;
 use super::ipv6::Ipv6Header;
 use super::lltable::{LlAction, LlTable};
-use super::packet::IpPacket;
+use super::packet::{IpPacket, OutPacket};
 use super::reass::Reass;
 use super::route::{Fib, Route, RouteOrigin};
 use crate::errno::Errno;
@@ -162,7 +162,7 @@ pub struct IpStack {
     pub(crate) ip_id: u16,
     pub(crate) frag6_id: u32,
     pub(crate) rng: Rng,
-    pub(crate) loopback: VecDeque<(Instant, Vec<u8>)>,
+    pub(crate) loopback: VecDeque<(Instant, OutPacket)>,
     pub(crate) output: VecDeque<(IfIndex, Vec<u8>)>,
     pub(crate) deliveries: VecDeque<Delivery>,
     /// Tunables.
@@ -426,7 +426,7 @@ impl IpStack {
                     addr,
                     unicast,
                 } => self.ask_neighbour(ifindex, addr, unicast),
-                LlAction::Unreachable(packet) => self.neighbour_unreachable(&packet),
+                LlAction::Unreachable(packet) => self.neighbour_unreachable(packet.bytes()),
             }
         }
     }

@@ -119,12 +119,17 @@ impl Ipv4Header {
     ///
     /// The caller has made sure that both together are at most [`IP_MAXPACKET`] bytes.
     pub fn emit(&self, payload: &[u8]) -> Vec<u8> {
+        [self.bytes(payload.len()).as_slice(), payload].concat()
+    }
+
+    /// The header's bytes for a payload of this length.
+    pub fn bytes(&self, payload_len: usize) -> Vec<u8> {
         let hlen = self.len();
-        let total = hlen + payload.len();
+        let total = hlen + payload_len;
         debug_assert!(total <= IP_MAXPACKET && hlen <= 60 && hlen.is_multiple_of(4));
         let off =
             self.offset >> 3 | if self.df { 0x4000 } else { 0 } | if self.mf { 0x2000 } else { 0 };
-        let mut data = Vec::with_capacity(total);
+        let mut data = Vec::with_capacity(hlen);
         data.extend_from_slice(&[0x40 | (hlen / 4) as u8, self.tos]);
         data.extend_from_slice(&(total as u16).to_be_bytes());
         data.extend_from_slice(&self.id.to_be_bytes());
@@ -136,7 +141,6 @@ impl Ipv4Header {
         let sum = in_cksum(&data).to_be_bytes();
         data[10] = sum[0];
         data[11] = sum[1];
-        data.extend_from_slice(payload);
         data
     }
 

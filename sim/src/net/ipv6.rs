@@ -72,15 +72,20 @@ impl Ipv6Header {
 
     /// The packet of this header and `payload`, whose length is at most 65,535 bytes.
     pub fn emit(&self, payload: &[u8]) -> Vec<u8> {
-        debug_assert!(payload.len() <= 0xffff);
+        [self.bytes(payload.len()).as_slice(), payload].concat()
+    }
+
+    /// The header's bytes for a payload of this length.
+    pub fn bytes(&self, payload_len: usize) -> [u8; IPV6_HDR_LEN] {
+        debug_assert!(payload_len <= 0xffff);
         let word = 6 << 28 | u32::from(self.tos) << 20 | self.flow & 0xf_ffff;
-        let mut data = Vec::with_capacity(IPV6_HDR_LEN + payload.len());
-        data.extend_from_slice(&word.to_be_bytes());
-        data.extend_from_slice(&(payload.len() as u16).to_be_bytes());
-        data.extend_from_slice(&[self.next, self.hlim]);
-        data.extend_from_slice(&self.src.octets());
-        data.extend_from_slice(&self.dst.octets());
-        data.extend_from_slice(payload);
+        let mut data = [0; IPV6_HDR_LEN];
+        data[..4].copy_from_slice(&word.to_be_bytes());
+        data[4..6].copy_from_slice(&(payload_len as u16).to_be_bytes());
+        data[6] = self.next;
+        data[7] = self.hlim;
+        data[8..24].copy_from_slice(&self.src.octets());
+        data[24..].copy_from_slice(&self.dst.octets());
         data
     }
 

@@ -15,6 +15,7 @@ use std::net::IpAddr;
 
 use super::ether::MacAddr;
 use super::ifnet::IfIndex;
+use super::packet::OutPacket;
 use crate::errno::Errno;
 use crate::time::{Duration, Instant};
 
@@ -68,14 +69,14 @@ pub struct LlEntry {
     /// Used since its deadline was set.
     pub used: bool,
     /// IP packets that wait for the address.
-    pub hold: VecDeque<Vec<u8>>,
+    pub hold: VecDeque<OutPacket>,
 }
 
 /// What becomes of a packet for a neighbour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolved {
     /// Send it to this address.
-    Send(MacAddr, Vec<u8>),
+    Send(MacAddr, OutPacket),
     /// It waits; a request or solicitation is to be sent where `ask` is set.
     Held {
         /// Send a request.
@@ -103,7 +104,7 @@ pub enum LlAction {
         unicast: Option<MacAddr>,
     },
     /// The neighbour did not answer; this packet waited for it.
-    Unreachable(Vec<u8>),
+    Unreachable(OutPacket),
 }
 
 /// The neighbours of a vnet.
@@ -121,7 +122,7 @@ impl LlTable {
         &mut self,
         now: Instant,
         (ifindex, addr): (IfIndex, IpAddr),
-        packet: Vec<u8>,
+        packet: OutPacket,
         gateway: bool,
     ) -> Resolved {
         let room = self.entries.len() < ENTRIES_MAX;
@@ -172,7 +173,7 @@ impl LlTable {
         at: (IfIndex, IpAddr),
         mac: MacAddr,
         create: bool,
-    ) -> VecDeque<Vec<u8>> {
+    ) -> VecDeque<OutPacket> {
         let Some(entry) = self.entry_or_create(now, at, create) else {
             return VecDeque::new();
         };
@@ -188,7 +189,7 @@ impl LlTable {
         now: Instant,
         at: (IfIndex, IpAddr),
         mac: MacAddr,
-    ) -> VecDeque<Vec<u8>> {
+    ) -> VecDeque<OutPacket> {
         let Some(entry) = self.entry_or_create(now, at, true) else {
             return VecDeque::new();
         };
@@ -209,7 +210,7 @@ impl LlTable {
         mac: Option<MacAddr>,
         solicited: bool,
         overrides: bool,
-    ) -> VecDeque<Vec<u8>> {
+    ) -> VecDeque<OutPacket> {
         let Some(entry) = self.entries.get_mut(&at) else {
             return VecDeque::new();
         };
@@ -363,7 +364,7 @@ impl LlEntry {
         mac: MacAddr,
         state: LlState,
         deadline: Option<Instant>,
-    ) -> VecDeque<Vec<u8>> {
+    ) -> VecDeque<OutPacket> {
         self.mac = Some(mac);
         self.state = state;
         self.asked = 0;
@@ -384,6 +385,10 @@ mod tests {
         (IfIndex(1), addr.parse().unwrap())
     }
 
+    fn packet(bytes: &[u8]) -> OutPacket {
+        OutPacket::of(&[bytes])
+    }
+
     fn secs(s: u64) -> Instant {
         BOOT.after(Duration::from_secs(s))
     }
@@ -392,7 +397,7 @@ mod tests {
     fn arp_asks_once_a_second_with_traffic_and_then_says_host_down() {
         let mut table = LlTable::default();
         let peer = at("10.0.0.2");
-        let mut send = |t: Instant| table.resolve(t, peer, vec![1], false);
+        let mut send = |t: Instant| table.resolve(t, peer, packet(&[1]), false);
         assert_eq!(send(secs(0)), Resolved::Held { ask: true });
         assert_eq!(send(secs(0)), Resolved::Held { ask: false });
         for s in 1..5 {
@@ -413,14 +418,14 @@ mod tests {
         let mut table = LlTable::default();
         let peer = at("10.0.0.2");
         for n in 0..=HOLD_MAX as u8 {
-            table.resolve(BOOT, peer, vec![n], false);
+            table.resolve(BOOT, peer, packet(&[n]), false);
         }
         let held = table.arp_heard(BOOT, peer, MAC, false);
         assert_eq!(held.len(), HOLD_MAX);
-        assert_eq!(held[0], [1]);
+        assert_eq!(held[0].bytes(), [1]);
         assert_eq!(
-            table.resolve(BOOT, peer, vec![7], false),
-            Resolved::Send(MAC, vec![7])
+            table.resolve(BOOT, peer, packet(&[7]), false),
+            Resolved::Send(MAC, packet(&[7]))
         );
     }
 
@@ -431,7 +436,7 @@ mod tests {
         for peer in [used, idle] {
             table.arp_heard(BOOT, peer, MAC, true);
         }
-        table.resolve(BOOT, used, vec![], false);
+        table.resolve(BOOT, used, packet(&[]), false);
         let end = BOOT.after(ARP_KEEP);
         let asked = table.run(end);
         assert_eq!(asked.len(), 1);
@@ -451,12 +456,12 @@ mod tests {
     fn nd_asks_three_times_and_reports_what_waited() {
         let mut table = LlTable::default();
         let peer = at("fe80::2");
-        let held = table.resolve(BOOT, peer, vec![6], false);
+        let held = table.resolve(BOOT, peer, packet(&[6]), false);
         assert_eq!(held, Resolved::Held { ask: true });
         for s in 1..3 {
             assert!(matches!(table.run(secs(s))[..], [LlAction::Ask { .. }]));
         }
-        assert_eq!(table.run(secs(3)), [LlAction::Unreachable(vec![6])]);
+        assert_eq!(table.run(secs(3)), [LlAction::Unreachable(packet(&[6]))]);
         assert!(table.entries.is_empty());
     }
 
@@ -464,11 +469,11 @@ mod tests {
     fn nd_entry_grows_stale_and_is_probed_when_used() {
         let mut table = LlTable::default();
         let peer = at("fe80::2");
-        table.resolve(BOOT, peer, vec![6], false);
+        table.resolve(BOOT, peer, packet(&[6]), false);
         table.nd_advertised(BOOT, peer, Some(MAC), true, true);
         assert_eq!(table.run(secs(30)), []);
         assert_eq!(table.entries[&peer].state, LlState::Stale);
-        table.resolve(secs(31), peer, vec![6], false);
+        table.resolve(secs(31), peer, packet(&[6]), false);
         assert_eq!(table.entries[&peer].state, LlState::Delay);
         let probe = table.run(secs(36));
         assert_eq!(

@@ -4,6 +4,7 @@ pub mod bandlim;
 pub mod bridge;
 pub mod checksum;
 pub mod cx;
+pub mod errmap;
 pub mod ether;
 pub mod ifnet;
 pub mod ip;

@@ -25,3 +25,44 @@ pub struct IpPacket {
     /// The transport's header and data.
     pub payload: Vec<u8>,
 }
+
+/// Room before an outgoing packet, for the header of its frame.
+const ROOM: usize = super::ether::ETHER_HDR_LEN;
+
+/// An IP packet as it leaves, with room before it for the header of its frame.
+///
+/// I1: there are at least [`ROOM`] bytes before the packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutPacket(Vec<u8>);
+
+impl OutPacket {
+    /// A packet of these parts, one after the other.
+    pub fn of(parts: &[&[u8]]) -> Self {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let mut buf = Vec::with_capacity(ROOM + length);
+        buf.extend_from_slice(&[0; ROOM]);
+        for part in parts {
+            buf.extend_from_slice(part);
+        }
+        Self(buf)
+    }
+
+    /// The packet.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.get(ROOM..).unwrap_or_default()
+    }
+
+    /// The packet in an Ethernet frame.
+    pub fn into_frame(mut self, header: super::ether::EtherHeader) -> Vec<u8> {
+        for (to, from) in self.0.iter_mut().zip(header.bytes()) {
+            *to = from;
+        }
+        self.0
+    }
+
+    /// The packet alone.
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        self.0.drain(..ROOM);
+        self.0
+    }
+}

@@ -33,13 +33,22 @@ pub enum Unwanted {
     Silently,
 }
 
+/// A packet that no transport wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Why not.
+    pub why: Unwanted,
+    /// The packet.
+    pub packet: IpPacket,
+}
+
 /// The transport half of a vnet.
 pub trait Transport {
     /// Takes in a packet for this host; `group` where it came as broadcast or multicast.
     ///
     /// # Errors
-    /// Why it was not wanted; the IP layer tells the sender.
-    fn input(&mut self, cx: &mut Cx<'_>, packet: &IpPacket, group: bool) -> Result<(), Unwanted>;
+    /// Why it was not wanted, with the packet; the IP layer tells the sender.
+    fn input(&mut self, cx: &mut Cx<'_>, packet: IpPacket, group: bool) -> Result<(), Refused>;
 
     /// Takes in an ICMP error about a packet from `src` to `dst` of this host, of whose transport
     /// header and data `quoted` is the beginning.
@@ -212,11 +221,14 @@ impl<T: Transport> Vnet<T> {
                     broadcast,
                     rcvif,
                 } => {
-                    let taken = self.with_transports(now, |t, cx| t.input(cx, &packet, broadcast));
-                    let code = match taken {
-                        Err(Unwanted::Port) => 3,
-                        Err(Unwanted::Protocol) => 2,
-                        Ok(()) | Err(Unwanted::Silently) => continue,
+                    let taken = self.with_transports(now, |t, cx| t.input(cx, packet, broadcast));
+                    let Err(Refused { why, packet }) = taken else {
+                        continue;
+                    };
+                    let code = match why {
+                        Unwanted::Port => 3,
+                        Unwanted::Protocol => 2,
+                        Unwanted::Silently => continue,
                     };
                     if !broadcast {
                         self.ip.icmp_unreach(rcvif, code, id, &packet);
@@ -278,7 +290,13 @@ mod tests {
     }
 
     impl Transport for Echo {
-        fn input(&mut self, cx: &mut Cx<'_>, p: &IpPacket, _: bool) -> Result<(), Unwanted> {
+        fn input(&mut self, cx: &mut Cx<'_>, p: IpPacket, _: bool) -> Result<(), Refused> {
+            let refused = |why| {
+                Err(Refused {
+                    why,
+                    packet: p.clone(),
+                })
+            };
             match p.proto {
                 99 => {
                     self.seen.push(p.payload.clone());
@@ -292,8 +310,8 @@ mod tests {
                     Ok(())
                 }
                 1 => Ok(()),
-                17 => Err(Unwanted::Port),
-                _ => Err(Unwanted::Protocol),
+                17 => refused(Unwanted::Port),
+                _ => refused(Unwanted::Protocol),
             }
         }
 

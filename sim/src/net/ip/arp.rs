@@ -9,6 +9,7 @@ use crate::net::checksum::transport_cksum;
 use crate::net::ether::{ArpOp, ArpPacket, ETHERTYPE_ARP, ETHERTYPE_IPV6, EtherHeader, MacAddr};
 use crate::net::ifnet::IfIndex;
 use crate::net::ipv6::Ipv6Header;
+use crate::net::packet::OutPacket;
 
 /// `IPPROTO_ICMPV6`.
 pub(super) const PROTO_ICMPV6: u8 = 58;
@@ -69,9 +70,9 @@ impl IpStack {
     }
 
     /// Sends the packets that waited for a neighbour.
-    pub(super) fn send_held(&mut self, ifindex: IfIndex, mac: MacAddr, held: VecDeque<Vec<u8>>) {
+    pub(super) fn send_held(&mut self, ifindex: IfIndex, mac: MacAddr, held: VecDeque<OutPacket>) {
         for packet in held {
-            let _lost = self.send_ether(ifindex, mac, &packet);
+            let _lost = self.send_ether(ifindex, mac, packet);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::net::ether::{ETHERTYPE_ARP, ETHERTYPE_IP, ETHERTYPE_IPV6, EtherHeader
 use crate::net::ifnet::{IfIndex, IfKind};
 use crate::net::ipv4::Ipv4Header;
 use crate::net::ipv6::{ChainEnd, FragmentHeader, Ipv6Header, PROTO_FRAGMENT, walk_chain};
-use crate::net::packet::IpPacket;
+use crate::net::packet::{IpPacket, OutPacket};
 use crate::net::reass::{FragKey, Fragment};
 
 /// `IPPROTO_ICMP`.
@@ -98,7 +98,7 @@ impl IpStack {
                     group: false,
                     looped: true,
                 };
-                self.ip_by_version(arrival, &packet);
+                self.ip_by_version(arrival, packet.bytes());
             }
         }
     }
@@ -302,8 +302,8 @@ impl IpStack {
         let mtu = self.mtu_of(hop);
         let original = header;
         header.hlim -= 1;
-        let packet = header.emit(payload);
-        if packet.len() > mtu as usize {
+        let packet = OutPacket::of(&[&header.bytes(payload.len()), payload]);
+        if packet.bytes().len() > mtu as usize {
             return self.icmp6_error((2, 0), mtu, original, payload);
         }
         match self.transmit(hop, packet) {

@@ -11,7 +11,7 @@ use crate::net::ifnet::{IfIndex, IfKind};
 use crate::net::ipv4::{IP_MAXPACKET, Ipv4Header};
 use crate::net::ipv6::{FragmentHeader, IPV6_HDR_LEN, Ipv6Header, PROTO_FRAGMENT};
 use crate::net::lltable::Resolved;
-use crate::net::packet::IpPacket;
+use crate::net::packet::{IpPacket, OutPacket};
 
 /// How a packet leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,8 @@ impl IpStack {
         payload: &[u8],
     ) -> Result<(), Errno> {
         if header.len() + payload.len() <= mtu {
-            return self.transmit(hop, header.emit(payload));
+            let bytes = header.bytes(payload.len());
+            return self.transmit(hop, OutPacket::of(&[&bytes, payload]));
         }
         let room = mtu.saturating_sub(header.len()) & !7;
         if header.df || room == 0 {
@@ -127,7 +128,8 @@ impl IpStack {
             part.offset = header.offset + (n * room) as u16;
             part.mf = header.mf || n + 1 < count;
             self.stats.ofragments += 1;
-            result = result.and(self.transmit(hop, part.emit(chunk)));
+            let bytes = part.bytes(chunk.len());
+            result = result.and(self.transmit(hop, OutPacket::of(&[&bytes, chunk])));
         }
         result
     }
@@ -138,7 +140,8 @@ impl IpStack {
             return Err(Errno::EMSGSIZE);
         }
         if IPV6_HDR_LEN + packet.payload.len() <= mtu {
-            return self.transmit(hop, header.emit(&packet.payload));
+            let bytes = header.bytes(packet.payload.len());
+            return self.transmit(hop, OutPacket::of(&[&bytes, &packet.payload]));
         }
         let room = mtu.saturating_sub(IPV6_HDR_LEN + FragmentHeader::LEN) & !7;
         if packet.df || room == 0 {
@@ -156,36 +159,37 @@ impl IpStack {
             let mut part = header;
             part.next = PROTO_FRAGMENT;
             self.stats.ofragments += 1;
-            let body = [fragment.emit().as_slice(), chunk].concat();
-            result = result.and(self.transmit(hop, part.emit(&body)));
+            let bytes = part.bytes(FragmentHeader::LEN + chunk.len());
+            let out = OutPacket::of(&[&bytes, &fragment.emit(), chunk]);
+            result = result.and(self.transmit(hop, out));
         }
         result
     }
 
     /// Hands a whole IP packet to the link or to the loopback queue.
-    pub(super) fn transmit(&mut self, hop: Hop, bytes: Vec<u8>) -> Result<(), Errno> {
+    pub(super) fn transmit(&mut self, hop: Hop, packet: OutPacket) -> Result<(), Errno> {
         let Hop::Link {
             ifindex,
             next,
             gateway,
         } = hop
         else {
-            return self.loop_back(bytes);
+            return self.loop_back(packet);
         };
         let ifnet = self.ifnets.get(&ifindex).ok_or(Errno::ENXIO)?;
         if !ifnet.up {
             return Err(Errno::ENETDOWN);
         }
         match ifnet.kind {
-            IfKind::Loopback => self.loop_back(bytes),
-            IfKind::Tun => self.enqueue(ifindex, bytes),
+            IfKind::Loopback => self.loop_back(packet),
+            IfKind::Tun => self.enqueue(ifindex, packet.into_bytes()),
             IfKind::Ethernet { .. } if is_multicast(next) => {
-                self.send_ether(ifindex, MacAddr::of_multicast(next), &bytes)
+                self.send_ether(ifindex, MacAddr::of_multicast(next), packet)
             }
             IfKind::Ethernet { .. } if self.has_broadcast(next) => {
-                self.send_ether(ifindex, MacAddr::BROADCAST, &bytes)
+                self.send_ether(ifindex, MacAddr::BROADCAST, packet)
             }
-            IfKind::Ethernet { .. } => self.send_to_neighbour(ifindex, next, gateway, bytes),
+            IfKind::Ethernet { .. } => self.send_to_neighbour(ifindex, next, gateway, packet),
         }
     }
 
@@ -194,13 +198,11 @@ impl IpStack {
         ifindex: IfIndex,
         next: IpAddr,
         gateway: bool,
-        bytes: Vec<u8>,
+        packet: OutPacket,
     ) -> Result<(), Errno> {
-        match self
-            .lltable
-            .resolve(self.now, (ifindex, next), bytes, gateway)
-        {
-            Resolved::Send(mac, bytes) => self.send_ether(ifindex, mac, &bytes),
+        let at = (ifindex, next);
+        match self.lltable.resolve(self.now, at, packet, gateway) {
+            Resolved::Send(mac, packet) => self.send_ether(ifindex, mac, packet),
             Resolved::Held { ask } => {
                 if ask {
                     self.ask_neighbour(ifindex, next, None);
@@ -221,14 +223,14 @@ impl IpStack {
         &mut self,
         ifindex: IfIndex,
         dst: MacAddr,
-        packet: &[u8],
+        packet: OutPacket,
     ) -> Result<(), Errno> {
-        let kind = match packet.first() {
+        let kind = match packet.bytes().first() {
             Some(first) if first >> 4 == 4 => ETHERTYPE_IP,
             _ => ETHERTYPE_IPV6,
         };
         let src = self.mac_of(ifindex).ok_or(Errno::ENXIO)?;
-        self.enqueue(ifindex, EtherHeader { dst, src, kind }.emit(packet))
+        self.enqueue(ifindex, packet.into_frame(EtherHeader { dst, src, kind }))
     }
 
     /// Puts a frame into the queue for the links.
@@ -247,13 +249,13 @@ impl IpStack {
         Ok(())
     }
 
-    fn loop_back(&mut self, bytes: Vec<u8>) -> Result<(), Errno> {
+    fn loop_back(&mut self, packet: OutPacket) -> Result<(), Errno> {
         if self.loopback.len() >= LOOPBACK_MAX {
             self.stats.odropped += 1;
             return Err(Errno::ENOBUFS);
         }
         self.loopback
-            .push_back((self.now.after(LOOPBACK_DELAY), bytes));
+            .push_back((self.now.after(LOOPBACK_DELAY), packet));
         Ok(())
     }
 
