@@ -6,3 +6,4 @@ mod image;
 mod instance;
 mod migrate;
 mod net;
+mod sock;
