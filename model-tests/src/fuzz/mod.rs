@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Bodies of the fuzz targets: each takes bytes, and panics where a promise is broken.
 
+pub mod ctl;
 pub mod frames;
 pub mod guest;
 pub mod image;

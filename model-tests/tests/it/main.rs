@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! All tests of this crate in one binary, which links once.
 
+mod codec;
 mod guest;
 mod image;
 mod instance;
