@@ -2,5 +2,4 @@
 //! Reference models: obviously right, slow, written from the rules and not from the code.
 
 pub mod instance;
-pub mod pid;
 pub mod racct;

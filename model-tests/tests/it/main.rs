@@ -7,5 +7,4 @@ mod image;
 mod instance;
 mod migrate;
 mod net;
-mod pid;
 mod sock;

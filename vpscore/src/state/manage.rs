@@ -106,11 +106,7 @@ impl<F: LockFamily> Core<F> {
                 Ok(_) => Ok(()),
                 // A former attempt got so far already.
                 Err(_) if state.is_doomed(id) => Ok(()),
-                // What is being restored is given up.
-                Err(error) => match state.tree.transition(id, Event::RestoreFailed) {
-                    Ok(_) => Ok(()),
-                    Err(_) => Err(error),
-                },
+                Err(error) => Err(error),
             })?;
             self.kill_all(kpi, id);
             self.run_threads(kpi, id);

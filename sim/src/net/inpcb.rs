@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Internet protocol control blocks: who is bound and connected where (`sys/netinet/in_pcb.c`, 15.0).
+//!
+//! - I1: every bound block is in the port list of its local port, every connected one in the table
+//!   of connections, under exactly its own addresses.
+//! - I2: two blocks never have the same four addresses.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::cx::SoId;
+use crate::errno::Errno;
+use crate::rng::Rng;
+
+/// `INP_IPV4`: the block takes part in IPv4.
+pub const INP_IPV4: u8 = 0x1;
+/// `INP_IPV6`: the block takes part in IPv6.
+pub const INP_IPV6: u8 = 0x2;
+/// `INP_IPV6PROTO`: the socket was opened in `AF_INET6`.
+pub const INP_IPV6PROTO: u8 = 0x4;
+
+/// `INP_DROPPED`: the protocol has let go of the block.
+pub const INP_DROPPED: u32 = 0x0400_0000;
+/// `INP_SOCKREF`: the protocol holds a reference to the socket.
+pub const INP_SOCKREF: u32 = 0x0800_0000;
+/// `INP_ANONPORT`: the port was picked, not asked for.
+pub const INP_ANONPORT: u32 = 0x0000_0040;
+/// `IN6P_IPV6_V6ONLY`: no IPv4-mapped addresses.
+pub const IN6P_IPV6_V6ONLY: u32 = 0x0000_8000;
+
+/// First port of the ephemeral range (`IPPORT_EPHEMERALFIRST`).
+pub const IPPORT_EPHEMERALFIRST: u16 = 10_000;
+/// Last port of the ephemeral range (`IPPORT_EPHEMERALLAST`).
+pub const IPPORT_EPHEMERALLAST: u16 = 65_535;
+
+/// The addresses of a block or of a segment, seen from here (`struct in_conninfo`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InConninfo {
+    /// Foreign address.
+    pub faddr: IpAddr,
+    /// Local address.
+    pub laddr: IpAddr,
+    /// Foreign port.
+    pub fport: u16,
+    /// Local port.
+    pub lport: u16,
+}
+
+impl InConninfo {
+    /// `INC_ISIPV6`.
+    pub fn is_v6(&self) -> bool {
+        self.faddr.is_ipv6()
+    }
+}
+
+/// An internet protocol control block (`struct inpcb`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inpcb {
+    /// Addresses; unspecified address or port 0 where not bound or connected.
+    pub(crate) inc: InConninfo,
+    /// `INP_IPV4`, `INP_IPV6`, `INP_IPV6PROTO`.
+    pub(crate) inp_vflag: u8,
+    /// `INP_*`.
+    pub(crate) inp_flags: u32,
+    /// IPv4 type of service.
+    pub(crate) inp_ip_tos: u8,
+    /// IPv4 time to live; `None` for the default of the system.
+    pub(crate) inp_ip_ttl: Option<u8>,
+    /// Least TTL or hop limit of a packet that is accepted; 0 for any.
+    pub(crate) inp_ip_minttl: u8,
+    /// IPv6 traffic class.
+    pub(crate) in6p_tclass: u8,
+    /// IPv6 hop limit; `None` for the default of the system.
+    pub(crate) in6p_hops: Option<u8>,
+    /// IPv6 flow label.
+    pub(crate) inp_flow: u32,
+    /// `INC_IPV6MINMTU`: never more than the minimum MTU (`IPV6_USE_MIN_MTU`).
+    pub(crate) minmtu: bool,
+}
+
+impl Inpcb {
+    /// A block of a new socket of this domain (`in_pcballoc`).
+    pub fn new(v6: bool) -> Self {
+        let any = unspecified(v6);
+        Self {
+            inc: InConninfo {
+                faddr: any,
+                laddr: any,
+                fport: 0,
+                lport: 0,
+            },
+            inp_vflag: if v6 {
+                INP_IPV6 | INP_IPV6PROTO
+            } else {
+                INP_IPV4
+            },
+            inp_flags: 0,
+            inp_ip_tos: 0,
+            inp_ip_ttl: None,
+            inp_ip_minttl: 0,
+            in6p_tclass: 0,
+            in6p_hops: None,
+            inp_flow: 0,
+            minmtu: false,
+        }
+    }
+
+    /// True where the protocol has let go of the block.
+    pub(crate) fn dropped(&self) -> bool {
+        self.inp_flags & INP_DROPPED != 0
+    }
+
+    /// TTL or hop limit for a packet of this family, where one was set.
+    pub(crate) fn ttl(&self, v6: bool) -> Option<u8> {
+        if v6 { self.in6p_hops } else { self.inp_ip_ttl }
+    }
+
+    /// Type of service or traffic class for a packet of this family.
+    pub(crate) fn tos(&self, v6: bool) -> u8 {
+        if v6 {
+            self.in6p_tclass
+        } else {
+            self.inp_ip_tos
+        }
+    }
+}
+
+/// The unspecified address of a family.
+pub fn unspecified(v6: bool) -> IpAddr {
+    if v6 {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    }
+}
+
+/// A bound block as the other blocks of its port see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// Its socket.
+    pub so: SoId,
+    /// Its addresses.
+    pub inc: InConninfo,
+    /// Its `inp_vflag`.
+    pub vflag: u8,
+    /// Whether it shares its address: `SO_REUSEADDR` or `SO_REUSEPORT`.
+    pub reuse: Reuse,
+}
+
+/// How a socket shares a local address (`in_pcbbind_avail`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reuse {
+    /// `SO_REUSEADDR`.
+    pub addr: bool,
+    /// `SO_REUSEPORT` or `SO_REUSEPORT_LB`.
+    pub port: bool,
+}
+
+type Key = (u16, u16, IpAddr, IpAddr);
+
+fn key(inc: &InConninfo) -> Key {
+    (inc.fport, inc.lport, inc.faddr, inc.laddr)
+}
+
+/// All blocks of one protocol in one vnet (`struct inpcbinfo`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inpcbinfo {
+    /// By ports first: they differ soonest.
+    connected: BTreeMap<Key, SoId>,
+    ports: BTreeMap<u16, Vec<Bound>>,
+}
+
+impl Inpcbinfo {
+    /// The connected block with exactly these addresses (`in_pcblookup_hash_exact`).
+    pub fn lookup_exact(&self, inc: &InConninfo) -> Option<SoId> {
+        self.connected.get(&key(inc)).copied()
+    }
+
+    /// The block that a packet with these addresses belongs to (`in_pcblookup_hash`).
+    ///
+    /// First a connected one, then one bound to the local address, then one bound to any; of the
+    /// latter those of the packet's own family first.
+    pub fn lookup(&self, inc: &InConninfo, wildcard: bool) -> Option<SoId> {
+        if let Some(so) = self.lookup_exact(inc) {
+            return Some(so);
+        }
+        if !wildcard {
+            return None;
+        }
+        let family = if inc.is_v6() { INP_IPV6 } else { INP_IPV4 };
+        let mut best: Option<(u8, SoId)> = None;
+        for bound in self.ports.get(&inc.lport)? {
+            if bound.inc.fport != 0 || bound.vflag & family == 0 {
+                continue;
+            }
+            let rank = if bound.inc.laddr == inc.laddr {
+                0
+            } else if !bound.inc.laddr.is_unspecified() {
+                continue;
+            } else if bound.inc.laddr.is_ipv6() == inc.is_v6() {
+                1
+            } else {
+                2
+            };
+            if best.is_none_or(|(other, _)| rank < other) {
+                best = Some((rank, bound.so));
+            }
+        }
+        best.map(|(_, so)| so)
+    }
+
+    /// Every bound block, by port and then by age: what `sockstat(1)` shows.
+    pub fn iter(&self) -> impl Iterator<Item = &Bound> {
+        self.ports.values().flatten()
+    }
+
+    /// Whether a local address can be bound (`in_pcbbind_avail`): `EADDRINUSE` where not.
+    pub fn bind_available(
+        &self,
+        laddr: IpAddr,
+        lport: u16,
+        vflag: u8,
+        reuse: Reuse,
+    ) -> Result<(), Errno> {
+        let multicast = laddr.is_multicast();
+        let shares = |b: &Bound| {
+            if multicast {
+                (reuse.addr || reuse.port) && (b.reuse.addr || b.reuse.port)
+            } else if reuse.addr && b.reuse.addr && laddr != b.inc.laddr {
+                true
+            } else {
+                reuse.port && b.reuse.port
+            }
+        };
+        for bound in self.ports.get(&lport).into_iter().flatten() {
+            if bound.vflag & vflag & (INP_IPV4 | INP_IPV6) == 0 {
+                continue;
+            }
+            // A connected block blocks a new bind unless that says SO_REUSEADDR: the wildcard
+            // matching of in_pcblookup_local.
+            if bound.inc.fport != 0 && (reuse.addr || reuse.port) {
+                continue;
+            }
+            let overlap = laddr == bound.inc.laddr
+                || laddr.is_unspecified()
+                || bound.inc.laddr.is_unspecified();
+            if overlap && !shares(bound) {
+                return Err(Errno::EADDRINUSE);
+            }
+        }
+        Ok(())
+    }
+
+    /// A free ephemeral port (`in_pcb_lport_dest`): one random start, then upwards round the range.
+    ///
+    /// With a destination only the four addresses together must be new; without one, the port.
+    pub fn ephemeral_port(&self, inc: &InConninfo, rng: &mut Rng) -> Result<u16, Errno> {
+        let (first, last) = (IPPORT_EPHEMERALFIRST, IPPORT_EPHEMERALLAST);
+        let count = u64::from(last - first) + 1;
+        let start = rng.below(count);
+        (0..count)
+            .map(|n| first + ((start + n) % count) as u16)
+            .find(|&port| {
+                let candidate = InConninfo {
+                    lport: port,
+                    ..*inc
+                };
+                let used = self.ports.get(&port);
+                if inc.fport == 0 {
+                    used.is_none_or(Vec::is_empty)
+                } else {
+                    self.lookup_exact(&candidate).is_none()
+                        && used.into_iter().flatten().all(|b| b.inc.fport != 0)
+                }
+            })
+            .ok_or(Errno::EADDRNOTAVAIL)
+    }
+
+    /// Enters a block under its present addresses (`in_pcbinshash`, `in_pcbrehash`).
+    pub fn insert(&mut self, so: SoId, inp: &Inpcb, reuse: Reuse) {
+        let bound = Bound {
+            so,
+            inc: inp.inc,
+            vflag: inp.inp_vflag,
+            reuse,
+        };
+        let list = self.ports.entry(inp.inc.lport).or_default();
+        match list.iter_mut().find(|b| b.so == so) {
+            Some(old) => *old = bound,
+            None => list.push(bound),
+        }
+        if inp.inc.fport != 0 {
+            self.connected.insert(key(&inp.inc), so);
+        }
+    }
+
+    /// Takes a block out (`in_pcbremhash`); `inc` is what it was entered under.
+    pub fn remove(&mut self, so: SoId, inc: &InConninfo) {
+        if let Some(list) = self.ports.get_mut(&inc.lport) {
+            list.retain(|b| b.so != so);
+            if list.is_empty() {
+                self.ports.remove(&inc.lport);
+            }
+        }
+        if self.connected.get(&key(inc)) == Some(&so) {
+            self.connected.remove(&key(inc));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    fn block(laddr: IpAddr, lport: u16, faddr: IpAddr, fport: u16) -> Inpcb {
+        let mut inp = Inpcb::new(laddr.is_ipv6());
+        inp.inc = InConninfo {
+            faddr,
+            laddr,
+            fport,
+            lport,
+        };
+        inp
+    }
+
+    #[test]
+    fn lookup_prefers_connected_then_bound_then_any() {
+        let any = unspecified(false);
+        let mut info = Inpcbinfo::default();
+        info.insert(SoId(1), &block(any, 80, any, 0), Reuse::default());
+        info.insert(SoId(2), &block(addr(1), 80, any, 0), Reuse::default());
+        info.insert(SoId(3), &block(addr(1), 80, addr(9), 5), Reuse::default());
+        let of = |laddr, fport| InConninfo {
+            faddr: addr(9),
+            laddr,
+            fport,
+            lport: 80,
+        };
+        assert_eq!(info.lookup(&of(addr(1), 5), true), Some(SoId(3)));
+        assert_eq!(info.lookup(&of(addr(1), 6), true), Some(SoId(2)));
+        assert_eq!(info.lookup(&of(addr(2), 6), true), Some(SoId(1)));
+        assert_eq!(info.lookup(&of(addr(2), 6), false), None);
+        info.remove(SoId(1), &block(any, 80, any, 0).inc);
+        assert_eq!(info.lookup(&of(addr(2), 6), true), None);
+    }
+
+    #[test]
+    fn a_v6_wildcard_takes_v4_only_where_nothing_of_v4_is_bound() {
+        let mut info = Inpcbinfo::default();
+        let mut six = block(unspecified(true), 80, unspecified(true), 0);
+        six.inp_vflag |= INP_IPV4;
+        info.insert(SoId(6), &six, Reuse::default());
+        let inc = InConninfo {
+            faddr: addr(9),
+            laddr: addr(1),
+            fport: 5,
+            lport: 80,
+        };
+        assert_eq!(info.lookup(&inc, true), Some(SoId(6)));
+        let any = unspecified(false);
+        info.insert(SoId(4), &block(any, 80, any, 0), Reuse::default());
+        assert_eq!(info.lookup(&inc, true), Some(SoId(4)));
+    }
+
+    #[test]
+    fn binding_twice_needs_consent_of_both() {
+        let any = unspecified(false);
+        let share = Reuse {
+            addr: false,
+            port: true,
+        };
+        let mut info = Inpcbinfo::default();
+        info.insert(SoId(1), &block(any, 80, any, 0), share);
+        let bind = |reuse| info.bind_available(any, 80, INP_IPV4, reuse);
+        assert_eq!(bind(Reuse::default()), Err(Errno::EADDRINUSE));
+        assert_eq!(bind(share), Ok(()));
+        assert_eq!(
+            info.bind_available(any, 81, INP_IPV4, Reuse::default()),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn an_ephemeral_port_is_shared_between_destinations_only() {
+        let mut info = Inpcbinfo::default();
+        let mut rng = Rng::new(1, "ports");
+        let inc = |fport| InConninfo {
+            faddr: addr(9),
+            laddr: addr(1),
+            fport,
+            lport: 0,
+        };
+        for n in 0..2000 {
+            let port = info.ephemeral_port(&inc(5), &mut rng).unwrap();
+            let new = block(addr(1), port, addr(9), 5);
+            assert_eq!(info.lookup_exact(&new.inc), None);
+            info.insert(SoId(n), &new, Reuse::default());
+        }
+        assert!(info.ephemeral_port(&inc(6), &mut rng).is_ok());
+    }
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The reassembly queue: text that arrived before what precedes it (`tcp_reass.c`, 15.0).
+//!
+//! - I1: entries are sorted, have text or a FIN, and neither overlap nor touch.
+//! - I2: only the last entry may carry a FIN; nothing is queued behind it.
+//! - I3: the number of entries is bounded by the receive buffer and `reass.maxqueuelen`.
+
+use super::Conn;
+use super::flags::TF_WAKESOR;
+use super::seq::Seq;
+use super::wire::Segment;
+use crate::net::sockbuf::SBS_CANTRCVMORE;
+
+/// A run of text ahead of `rcv_nxt` (`struct tseg_qent`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegqEntry {
+    /// First sequence number.
+    pub(crate) start: Seq,
+    /// The text.
+    pub(crate) text: Vec<u8>,
+    /// A FIN follows the text.
+    pub(crate) fin: bool,
+}
+
+impl SegqEntry {
+    fn end(&self) -> Seq {
+        self.start + self.text.len() as u32
+    }
+}
+
+/// The queue (`t_segq`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Segq {
+    pub(crate) entries: Vec<SegqEntry>,
+}
+
+/// What became of a segment: where the run that holds it starts and how long it is, and whether the
+/// text presented to the user ends with a FIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reassembled {
+    pub(crate) start: Seq,
+    pub(crate) len: u32,
+    pub(crate) fin: bool,
+}
+
+impl Segq {
+    /// `SEGQ_EMPTY`
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Merges an entry with those it overlaps or touches; returns the index of the run.
+    fn merge(&mut self, new: SegqEntry) -> usize {
+        let from = self.entries.partition_point(|e| e.end().lt(new.start));
+        let to = self.entries.partition_point(|e| e.start.leq(new.end()));
+        if from >= to {
+            self.entries.insert(from, new);
+            return from;
+        }
+        let mut run = SegqEntry {
+            start: new.start,
+            text: Vec::new(),
+            fin: false,
+        };
+        let mut new = Some(new);
+        let mut pieces: Vec<SegqEntry> = Vec::with_capacity(to - from + 1);
+        for old in self.entries.drain(from..to) {
+            if new.as_ref().is_some_and(|n| n.start.lt(old.start)) {
+                pieces.extend(new.take());
+            }
+            pieces.push(old);
+        }
+        pieces.extend(new);
+        run.start = pieces[0].start;
+        for piece in pieces {
+            // Where two overlap, the text of the one that begins earlier stands, as in
+            // tcp_reass_append and tcp_reass_prepend.
+            let have = run.end();
+            let skip = (have.diff(piece.start).max(0) as usize).min(piece.text.len());
+            if run.text.is_empty() && skip == 0 {
+                run.text = piece.text;
+            } else {
+                run.text.extend_from_slice(&piece.text[skip..]);
+            }
+            run.fin |= piece.fin;
+        }
+        self.entries.insert(from, run);
+        from
+    }
+}
+
+impl Conn<'_, '_> {
+    /// Queues a segment and presents what is now in order (`tcp_reass`).
+    pub(crate) fn reass(&mut self, seg: &mut Segment, fin: bool) -> Reassembled {
+        let len = seg.tlen();
+        let nothing = Reassembled {
+            start: seg.seq,
+            len,
+            fin: false,
+        };
+        let established = self.tp.t_state.have_established();
+        if len == 0 && !(fin && established) {
+            return nothing;
+        }
+        let end = seg.seq + len;
+        if let Some(last) = self.tp.t_segq.entries.last() {
+            let data_after_fin = last.fin && end.gt(last.end());
+            if (fin && end.lt(last.end())) || data_after_fin {
+                return Reassembled { len: 0, ..nothing };
+            }
+        }
+        let queue = &self.tp.t_segq.entries;
+        let covered = queue
+            .iter()
+            .find(|e| e.start.leq(seg.seq) && end.leq(e.end()) && (!fin || e.fin));
+        if let Some(run) = covered {
+            return Reassembled {
+                start: run.start,
+                len: run.text.len() as u32,
+                fin: false,
+            };
+        }
+        let touches = queue
+            .iter()
+            .any(|e| e.start.leq(end) && seg.seq.leq(e.end()));
+        if !touches {
+            if seg.seq == self.tp.rcv_nxt && established {
+                return self.reass_in_order(seg, fin);
+            }
+            let by_buffer = self.so.so_rcv.sb_hiwat / self.tp.t_maxseg.max(1) + 1;
+            let limit = i64::from(by_buffer).min(self.tcp.sysctl.reass_maxqueuelen);
+            if queue.len() as i64 >= limit {
+                self.tcp.stat.rcvreassfull += 1;
+                return Reassembled { len: 0, ..nothing };
+            }
+            self.tp.t_rcvoopack += 1;
+        }
+        let (mut payload, start) = seg.take_text();
+        payload.drain(..start);
+        let entry = SegqEntry {
+            start: seg.seq,
+            text: payload,
+            fin,
+        };
+        let index = self.tp.t_segq.merge(entry);
+        let run = &self.tp.t_segq.entries[index];
+        let (start, len) = (run.start, run.text.len() as u32);
+        Reassembled {
+            start,
+            len,
+            fin: self.reass_present(),
+        }
+    }
+
+    /// The segment is the next one and fills no gap.
+    fn reass_in_order(&mut self, seg: &mut Segment, fin: bool) -> Reassembled {
+        let (start, len) = (seg.seq, seg.tlen());
+        self.tp.rcv_nxt += len;
+        self.append_text(seg);
+        self.tp.set(TF_WAKESOR);
+        Reassembled { start, len, fin }
+    }
+
+    /// Gives a segment's text to the reader, if he still wants any.
+    pub(crate) fn append_text(&mut self, seg: &mut Segment) {
+        let (payload, start) = seg.take_text();
+        if !self.so.so_rcv.state(SBS_CANTRCVMORE) && payload.len() > start {
+            self.so.so_rcv.bytes.append(payload, start);
+        }
+    }
+
+    /// Presents the first run where nothing is missing before it; true where it ends in a FIN.
+    pub(crate) fn reass_present(&mut self) -> bool {
+        if !self.tp.t_state.have_established() {
+            return false;
+        }
+        let first = self.tp.t_segq.entries.first();
+        if first.is_none_or(|e| e.start != self.tp.rcv_nxt) {
+            return false;
+        }
+        let run = self.tp.t_segq.entries.remove(0);
+        self.tp.rcv_nxt += run.text.len() as u32;
+        if !self.so.so_rcv.state(SBS_CANTRCVMORE) && !run.text.is_empty() {
+            self.so.so_rcv.bytes.append(run.text, 0);
+        }
+        self.tp.set(TF_WAKESOR);
+        run.fin
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(start: u32, text: &[u8]) -> SegqEntry {
+        SegqEntry {
+            start: Seq(start),
+            text: text.to_vec(),
+            fin: false,
+        }
+    }
+
+    #[test]
+    fn overlapping_and_touching_runs_become_one() {
+        let mut queue = Segq::default();
+        queue.merge(entry(10, b"abc"));
+        queue.merge(entry(20, b"xyz"));
+        assert_eq!(queue.entries.len(), 2);
+        queue.merge(entry(12, b"CDEFGHIJ"));
+        assert_eq!(queue.entries, [entry(10, b"abcDEFGHIJxyz")]);
+    }
+
+    #[test]
+    fn a_run_over_many_swallows_them() {
+        let mut queue = Segq::default();
+        for n in [10, 14, 18] {
+            queue.merge(entry(n, b"--"));
+        }
+        let at = queue.merge(entry(8, b"ABCDEFGHIJKLMN"));
+        assert_eq!((at, queue.entries.len()), (0, 1));
+        assert_eq!(queue.entries[0], entry(8, b"ABCDEFGHIJKLMN"));
+    }
+}

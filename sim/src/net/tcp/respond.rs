@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Segments outside the stream: resets, challenge acknowledgements, keep-alive probes
+//! (`tcp_respond`, `tcp_dropwithreset`, `tcp_send_challenge_ack`; 15.0).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::ecn::ECN_MASK;
+use super::flags::{TF_NOOPT, TF_RCVD_TSTMP, TF_SIGNATURE};
+use super::options::TcpOpt;
+use super::seq::Seq;
+use super::subr::not_unicast;
+use super::wire::{Header, IPPROTO_TCP, Segment, TH_ACK, TH_FIN, TH_RST, TH_SYN, fill_checksum};
+use super::{Conn, Tcp};
+use crate::errno::Errno;
+use crate::net::checksum::transport_cksum;
+use crate::net::cx::Cx;
+use crate::net::packet::IpPacket;
+use crate::time::{Duration, Instant};
+
+/// Why a reset is sent, for its rate limit (`BANDLIM_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reason {
+    /// `BANDLIM_UNLIMITED`
+    Unlimited,
+    /// `BANDLIM_RST_CLOSEDPORT`
+    ClosedPort,
+    /// `BANDLIM_RST_OPENPORT`
+    OpenPort,
+}
+
+/// Responses per second and reason (`badport_bandlim`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bandlim {
+    /// Start of the second and responses in it.
+    counts: BTreeMap<Reason, (Instant, i64)>,
+}
+
+impl Bandlim {
+    /// Moves the seconds' starts.
+    pub(crate) fn shift(&mut self, around: impl Fn(Instant) -> Instant) {
+        for (since, _) in self.counts.values_mut() {
+            *since = around(*since);
+        }
+    }
+
+    /// Counts a response; false where it is one too many.
+    fn allow(&mut self, reason: Reason, limit: i64, now: Instant) -> bool {
+        if reason == Reason::Unlimited || limit <= 0 {
+            return true;
+        }
+        let entry = self.counts.entry(reason).or_insert((now, 0));
+        if now.since(entry.0) >= Duration::from_secs(1) {
+            *entry = (now, 0);
+        }
+        entry.1 += 1;
+        entry.1 <= limit
+    }
+}
+
+/// Everything of an outgoing packet beside its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) src: IpAddr,
+    pub(crate) dst: IpAddr,
+    pub(crate) tos: u8,
+    pub(crate) ttl: u8,
+    pub(crate) flow: u32,
+    pub(crate) df: bool,
+    /// UDP encapsulation port of the peer, 0 for none.
+    pub(crate) port: u16,
+}
+
+impl Tcp {
+    /// Fills in the or wraps the segment in UDP, and hands it to IP.
+    pub(crate) fn ip_output(
+        &self,
+        cx: &mut Cx<'_>,
+        out: Outgoing,
+        mut bytes: Vec<u8>,
+    ) -> Result<(), Errno> {
+        let mut proto = IPPROTO_TCP;
+        if out.port == 0 {
+            fill_checksum(out.src, out.dst, &mut bytes);
+        } else {
+            proto = 17;
+            let mut udp = Vec::with_capacity(8 + bytes.len());
+            udp.extend((self.sysctl.udp_tunneling_port as u16).to_be_bytes());
+            udp.extend(out.port.to_be_bytes());
+            udp.extend((8 + bytes.len() as u16).to_be_bytes());
+            udp.extend([0, 0]);
+            udp.extend(&bytes);
+            let sum = match transport_cksum(out.src, out.dst, proto, &udp) {
+                0 => 0xffff,
+                sum => sum,
+            };
+            udp[6..8].copy_from_slice(&u16::to_be_bytes(sum));
+            bytes = udp;
+        }
+        cx.ip.output(IpPacket {
+            src: out.src,
+            dst: out.dst,
+            tos: out.tos,
+            ttl: out.ttl,
+            flow: out.flow,
+            df: out.df || out.dst.is_ipv6(),
+            proto,
+            payload: bytes,
+        })
+    }
+
+    /// Answers a segment that belongs to no connection.
+    pub(crate) fn respond(
+        &mut self,
+        cx: &mut Cx<'_>,
+        seg: &Segment,
+        ack: Seq,
+        seq: Seq,
+        flags: u16,
+    ) {
+        let header = Header {
+            src: seg.dst,
+            dst: seg.src,
+            seq,
+            ack,
+            flags,
+            win: 0,
+            urp: 0,
+        };
+        let out = Outgoing {
+            src: seg.dst.0,
+            dst: seg.src.0,
+            tos: 0,
+            ttl: cx.ip.default_ttl(seg.src.0),
+            flow: 0,
+            df: self.sysctl.path_mtu_discovery != 0,
+            port: seg.port,
+        };
+        let bytes = header.emit(&[], 0);
+        self.stat.sndtotal += 1;
+        let _ = self.ip_output(cx, out, bytes);
+    }
+
+    /// Whether a segment may be answered with a reset (`tcp_dropwithreset`).
+    fn may_reset(&mut self, cx: &Cx<'_>, seg: &Segment, reason: Reason) -> bool {
+        if seg.has(TH_RST)
+            || not_unicast(seg.src.0)
+            || not_unicast(seg.dst.0)
+            || cx.ip.is_broadcast(seg.dst.0)
+        {
+            return false;
+        }
+        self.bandlim.allow(reason, self.sysctl.icmplim, cx.now)
+    }
+
+    /// Resets whoever sent a segment for no connection (`tcp_dropwithreset`, RFC 9293
+    /// section 3.10.7.1).
+    pub(crate) fn dropwithreset(&mut self, cx: &mut Cx<'_>, seg: &Segment, reason: Reason) {
+        if self.may_reset(cx, seg, reason) {
+            let (ack, seq, flags) = reset_numbers(seg);
+            self.respond(cx, seg, ack, seq, flags);
+        }
+    }
+}
+
+/// Acknowledgement, sequence number and flags of the reset that answers a segment.
+fn reset_numbers(seg: &Segment) -> (Seq, Seq, u16) {
+    if seg.has(TH_ACK) {
+        return (Seq(0), seg.ack, TH_RST);
+    }
+    let len = seg.tlen() + u32::from(seg.has(TH_SYN)) + u32::from(seg.has(TH_FIN));
+    (seg.seq + len, Seq(0), TH_RST | TH_ACK)
+}
+
+impl Conn<'_, '_> {
+    /// Signs a segment where wanted and sends it.
+    pub(crate) fn send_segment(
+        &mut self,
+        header: Header,
+        mut bytes: Vec<u8>,
+        signature_at: Option<usize>,
+        ect: u8,
+        df: bool,
+    ) -> Result<(), Errno> {
+        if let Some(at) = signature_at {
+            self.tcp
+                .md5_sign(header.src.0, header.dst.0, &mut bytes, at)?;
+        }
+        let v6 = header.dst.0.is_ipv6();
+        let out = Outgoing {
+            src: header.src.0,
+            dst: header.dst.0,
+            tos: self.inp.tos(v6) & !ECN_MASK | ect,
+            ttl: self
+                .inp
+                .ttl(v6)
+                .unwrap_or_else(|| self.cx.ip.default_ttl(header.dst.0)),
+            flow: if v6 { self.inp.inp_flow } else { 0 },
+            df,
+            port: self.tp.t_port,
+        };
+        self.tcp.ip_output(self.cx, out, bytes)
+    }
+
+    /// Sends a segment without text in the name of the connection (`tcp_respond`).
+    fn respond_as(&mut self, mut header: Header) {
+        if header.flags & TH_RST == 0 {
+            let win = self.so.so_rcv.space().clamp(0, i64::from(self.maxwin())) as u32;
+            header.win = (win >> self.tp.rcv_scale) as u16;
+        }
+        let mut to = TcpOpt::default();
+        let mut ect = 0;
+        if !self.tp.has(TF_NOOPT) {
+            ect = self.ecn_output_established(&mut header.flags, 0, false);
+            if self.tp.has(TF_RCVD_TSTMP) {
+                to.ts = Some((
+                    self.ticks().wrapping_add(self.tp.ts_offset),
+                    self.tp.ts_recent,
+                ));
+            }
+            if self.tp.has(TF_SIGNATURE) {
+                to.signature = Some([0; 16]);
+            }
+        }
+        let options = to.emit();
+        let bytes = header.emit(&options.bytes, 0);
+        let df = self.tcp.sysctl.path_mtu_discovery != 0;
+        self.tcp.stat.sndtotal += 1;
+        let _ = self.send_segment(header, bytes, options.signature_at, ect, df);
+    }
+
+    /// Answers a segment in the name of the connection.
+    pub(crate) fn respond(&mut self, seg: &Segment, ack: Seq, seq: Seq, flags: u16) {
+        self.respond_as(Header {
+            src: seg.dst,
+            dst: seg.src,
+            seq,
+            ack,
+            flags,
+            win: 0,
+            urp: 0,
+        });
+    }
+
+    /// A keep-alive probe.
+    pub(crate) fn keepalive_probe(&mut self, ack: Seq, seq: Seq) {
+        let inc = self.inp.inc;
+        self.respond_as(Header {
+            src: (inc.laddr, inc.lport),
+            dst: (inc.faddr, inc.fport),
+            seq,
+            ack,
+            flags: TH_ACK,
+            win: 0,
+            urp: 0,
+        });
+    }
+
+    /// Asks the peer to prove that it is the peer (RFC 5961), not more often than is healthy
+    /// (`tcp_send_challenge_ack`).
+    pub(crate) fn challenge_ack(&mut self, seg: &Segment) {
+        let window = self.tcp.sysctl.ack_war_timewindow;
+        let count = self.tcp.sysctl.ack_war_cnt;
+        if window != 0 && count != 0 {
+            let now = self.cx.now;
+            if self.tp.t_challenge_ack_end <= now {
+                self.tp.t_challenge_ack_cnt = 0;
+                self.tp.t_challenge_ack_end = now.after(Duration::from_millis(window as u64));
+            }
+            if i64::from(self.tp.t_challenge_ack_cnt) >= count {
+                return;
+            }
+            self.tp.t_challenge_ack_cnt += 1;
+        }
+        let (ack, seq) = (self.tp.rcv_nxt, self.tp.snd_nxt);
+        self.respond(seg, ack, seq, TH_ACK);
+        self.tp.last_ack_sent = self.tp.rcv_nxt;
+    }
+
+    /// Resets whoever sent an impossible segment for this connection.
+    pub(crate) fn dropwithreset(&mut self, seg: &Segment, reason: Reason) {
+        if self.tcp.may_reset(self.cx, seg, reason) {
+            let (ack, seq, flags) = reset_numbers(seg);
+            self.respond(seg, ack, seq, flags);
+        }
+    }
+}
