@@ -2,6 +2,7 @@
 //! Reference models, operations and fuzz bodies, shared by the tests and the fuzz targets.
 #![forbid(unsafe_code)]
 
+pub mod fake_kernel;
 pub mod format;
 pub mod fuzz;
 pub mod host_kernel;

@@ -2,4 +2,5 @@
 //! Reference models: obviously right, slow, written from the rules and not from the code.
 
 pub mod instance;
+pub mod pid;
 pub mod racct;

@@ -7,4 +7,5 @@ mod image;
 mod instance;
 mod migrate;
 mod net;
+mod pid;
 mod sock;

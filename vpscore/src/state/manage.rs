@@ -106,7 +106,11 @@ impl<F: LockFamily> Core<F> {
                 Ok(_) => Ok(()),
                 // A former attempt got so far already.
                 Err(_) if state.is_doomed(id) => Ok(()),
-                Err(error) => Err(error),
+                // What is being restored is given up.
+                Err(error) => match state.tree.transition(id, Event::RestoreFailed) {
+                    Ok(_) => Ok(()),
+                    Err(_) => Err(error),
+                },
             })?;
             self.kill_all(kpi, id);
             self.run_threads(kpi, id);
