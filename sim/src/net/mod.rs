@@ -21,4 +21,5 @@ pub mod sockbuf;
 pub mod socket;
 pub mod tcp;
 mod transport;
+pub mod udp;
 pub mod vnet;

@@ -79,7 +79,7 @@ impl Inet {
     }
 
     /// The address behind the one that a program names: IPv4 in IPv6's clothes is IPv4.
-    fn unmap(entry: &Entry, addr: IpAddr) -> Result<IpAddr, Errno> {
+    pub(crate) fn unmap(entry: &Entry, addr: IpAddr) -> Result<IpAddr, Errno> {
         match (entry.so.so_domain, addr) {
             (Domain::Inet, IpAddr::V4(_)) => Ok(addr),
             (Domain::Inet6, IpAddr::V6(six)) => match six.to_ipv4_mapped() {
@@ -92,7 +92,7 @@ impl Inet {
     }
 
     /// An address as the program of this socket sees it.
-    fn map(entry: &Entry, addr: IpAddr, port: u16) -> SocketAddr {
+    pub(crate) fn map(entry: &Entry, addr: IpAddr, port: u16) -> SocketAddr {
         let seen = match (entry.so.so_domain, addr) {
             (Domain::Inet6, IpAddr::V4(four)) if four.is_unspecified() => unspecified(true),
             (Domain::Inet6, IpAddr::V4(four)) => IpAddr::V6(four.to_ipv6_mapped()),
@@ -257,7 +257,7 @@ impl Inet {
     pub fn soconnect(&mut self, cx: &mut Cx<'_>, so: SoId, peer: SocketAddr) -> Result<(), Errno> {
         let entry = self.entry_mut(so)?;
         if entry.so.so_proto != Proto::Tcp {
-            return Err(Errno::EOPNOTSUPP);
+            return self.datagram_connect(cx, so, peer);
         }
         if entry.so.sol.is_some() {
             return Err(Errno::EOPNOTSUPP);

@@ -58,8 +58,10 @@ impl Inet {
         dst: Option<SocketAddr>,
     ) -> Result<usize, SoError> {
         let entry = self.entry_mut(so)?;
-        if entry.so.so_proto != Proto::Tcp {
-            return Err(Errno::EOPNOTSUPP.into());
+        match entry.so.so_proto {
+            Proto::Tcp => {}
+            Proto::Udp => return Ok(self.udp_send(cx, so, data, dst)?),
+            Proto::Raw(_) => return Ok(self.raw_send(cx, so, data, dst)?),
         }
         if entry.so.so_snd.state(SBS_CANTSENDMORE) {
             return Err(Errno::EPIPE.into());
