@@ -4,17 +4,16 @@
 //! Random bytes die at the first checksum, so the input says for each frame how much of it is made
 //! right before it goes in: addresses, IPv4 header, ICMP checksum.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use sim::net::checksum::{in_cksum, transport_cksum};
-use sim::net::cx::{Cx, IcmpError};
 use sim::net::ether::{ETHERTYPE_IP, ETHERTYPE_IPV6, EtherHeader, MacAddr};
 use sim::net::ifnet::{IfAddr, IfIndex, IfKind};
 use sim::net::ip::IpStack;
 use sim::net::ipv4::Ipv4Header;
 use sim::net::ipv6::Ipv6Header;
-use sim::net::packet::IpPacket;
-use sim::net::vnet::{Refused, Transport, Unwanted, Vnet};
+use sim::net::socket::{Domain, Inet, Proto};
+use sim::net::vnet::Vnet;
 use sim::time::{Duration, Instant};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -23,38 +22,8 @@ const PEER4: [u8; 4] = [10, 0, 0, 2];
 const V6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 const PEER6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
 
-/// Takes everything, answers nothing, refuses by protocol.
-#[derive(Debug, Default)]
-struct Sink {
-    packets: u64,
-}
-
-impl Transport for Sink {
-    fn input(&mut self, _: &mut Cx<'_>, packet: IpPacket, _: bool) -> Result<(), Refused> {
-        self.packets += 1;
-        assert!(packet.payload.len() <= 0xffff);
-        assert_eq!(packet.src.is_ipv4(), packet.dst.is_ipv4());
-        let why = match packet.proto {
-            6 | 1 | 58 => return Ok(()),
-            17 => Unwanted::Port,
-            _ => Unwanted::Protocol,
-        };
-        Err(Refused { why, packet })
-    }
-
-    fn ctlinput(&mut self, _: &mut Cx<'_>, _: IcmpError, _: (IpAddr, IpAddr), _: u8, _: &[u8]) {}
-
-    fn next_callout(&self) -> Option<Instant> {
-        None
-    }
-
-    fn run_callouts(&mut self, _: &mut Cx<'_>) {}
-
-    fn shift_timers(&mut self, _: Instant, _: Instant) {}
-}
-
-fn vnet() -> (Vnet<Sink>, IfIndex, IfIndex) {
-    let mut vnet = Vnet::new(1, "fuzz", |_| Sink::default());
+fn vnet() -> (Vnet<Inet>, IfIndex, IfIndex) {
+    let mut vnet = Vnet::new(1, "fuzz", Inet::new);
     let v4 = IfAddr {
         addr: V4.into(),
         prefix_len: 24,
@@ -80,8 +49,36 @@ fn vnet() -> (Vnet<Sink>, IfIndex, IfIndex) {
     vnet.ip
         .sysctl_set("net.inet6.ip6.forwarding", 1)
         .expect("a known variable");
+    open_sockets(&mut vnet);
     (vnet, ether, tun)
 }
+
+/// A listener and a datagram socket for each family, and raw ones that see the rest.
+fn open_sockets(vnet: &mut Vnet<Inet>) {
+    let any = |port| {
+        [
+            SocketAddr::from(([0; 4], port)),
+            SocketAddr::from(([0_u16; 8], port)),
+        ]
+    };
+    vnet.with_transports(Instant::BOOT, |inet, cx| {
+        for (domain, at) in [Domain::Inet, Domain::Inet6].into_iter().zip(any(PORT)) {
+            let listener = inet.socreate(cx, domain, Proto::Tcp).expect("room");
+            inet.sosetopt(cx, listener, 41, 27, &1_i32.to_le_bytes())
+                .expect("v6only");
+            inet.sobind(cx, listener, at).expect("a free port");
+            inet.solisten(cx, listener, 5).expect("bound");
+            let datagrams = inet.socreate(cx, domain, Proto::Udp).expect("room");
+            inet.sosetopt(cx, datagrams, 41, 27, &1_i32.to_le_bytes())
+                .expect("v6only");
+            inet.sobind(cx, datagrams, at).expect("a free port");
+            inet.socreate(cx, domain, Proto::Raw(0)).expect("room");
+        }
+    });
+}
+
+/// The port of every open socket.
+pub const PORT: u16 = 80;
 
 /// Makes parts of an IP packet right, as `fix` says.
 fn mend(packet: &mut [u8], fix: u8) {
@@ -98,6 +95,12 @@ fn mend(packet: &mut [u8], fix: u8) {
             let hlen = (usize::from(packet[0] & 0xf) * 4).clamp(20, packet.len());
             if fix & 16 != 0 && packet[9] == 1 && packet.len() >= hlen + 8 {
                 put_sum(&mut packet[hlen..], 2, in_cksum);
+            }
+            if fix & 16 != 0 && packet[9] == 6 && packet.len() >= hlen + 20 {
+                let addr =
+                    |at: usize| IpAddr::from(std::array::from_fn::<u8, 4, _>(|i| packet[at + i]));
+                let (src, dst) = (addr(12), addr(16));
+                put_sum(&mut packet[hlen..], 16, |d| transport_cksum(src, dst, 6, d));
             }
             if fix & 2 != 0 {
                 put_sum(&mut packet[..hlen], 10, in_cksum);
@@ -162,7 +165,7 @@ fn check_output(frame: &[u8], bare: bool, mtu: usize) {
     }
 }
 
-fn drain(vnet: &mut Vnet<Sink>, tun: IfIndex) {
+fn drain(vnet: &mut Vnet<Inet>, tun: IfIndex) {
     while let Some((ifindex, frame)) = vnet.take_output() {
         let mtu = if ifindex == tun { 1280 } else { 1500 };
         check_output(&frame, ifindex == tun, mtu);
@@ -208,7 +211,7 @@ pub fn frames(data: &[u8]) {
 }
 
 /// Runs the vnet until it has nothing to do: it comes to rest, and nothing is left waiting.
-fn settle(vnet: &mut Vnet<Sink>, tun: IfIndex, start: Instant) {
+fn settle(vnet: &mut Vnet<Inet>, tun: IfIndex, start: Instant) {
     let mut now = start;
     for _ in 0..100_000 {
         let Some(due) = vnet.next_callout() else {

@@ -1,13 +1,37 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The network under hostile input and faulty links.
 
-use model_tests::fuzz::frames::frames;
+use model_tests::fuzz::frames::{PORT, frames};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sim::net::link::{Wire, WireConfig};
 use sim::net::reass::{FragKey, Fragment, Reass};
 use sim::rng::Rng;
 use sim::time::{Duration, Instant};
+
+/// A TCP header to the open port, of few peers and near numbers, so that segments meet.
+fn tcp_header() -> impl Strategy<Value = Vec<u8>> {
+    let small = prop_oneof![3 => 0..4_u32, 1 => any::<u32>()];
+    (
+        1..3_u16,
+        small.clone(),
+        small,
+        any::<u8>(),
+        5..16_u8,
+        any::<u16>(),
+    )
+        .prop_map(|(sport, seq, ack, flags, off, win)| {
+            let mut h = Vec::new();
+            h.extend_from_slice(&sport.to_be_bytes());
+            h.extend_from_slice(&PORT.to_be_bytes());
+            h.extend_from_slice(&seq.to_be_bytes());
+            h.extend_from_slice(&ack.to_be_bytes());
+            h.extend_from_slice(&[off << 4, flags]);
+            h.extend_from_slice(&win.to_be_bytes());
+            h.extend_from_slice(&[0; 4]);
+            h
+        })
+}
 
 /// A frame of the fuzz body's language, near enough to a real one to get past the first checks.
 fn near_frame() -> impl Strategy<Value = Vec<u8>> {
@@ -47,6 +71,7 @@ fn near_frame() -> impl Strategy<Value = Vec<u8>> {
         Just(vec![3, 4, 0, 0, 0, 0, 5, 0, 0x45]),
         Just(vec![2, 0, 0, 0, 0, 0, 5, 0, 0x60]),
         vec(any::<u8>(), 0..16),
+        tcp_header(),
     ];
     let body = prop_oneof![vec(any::<u8>(), 0..16), vec(any::<u8>(), 0..120)];
     let fix = prop_oneof![4 => Just(0xfe_u8), 1 => any::<u8>()];
