@@ -5,6 +5,9 @@ use super::Join;
 use super::locks::state_locked;
 use crate::kern::Kern;
 use crate::kern::types::{Pid, PrisonId, ProcId};
+use crate::net::socket::Inet;
+use crate::net::stack::InetVnet;
+use crate::net::vnet::Vnet;
 use vpscore::errno::Errno;
 use vpscore::kpi::Kpi;
 use vpscore::time::Instant;
@@ -19,6 +22,11 @@ pub struct SimKpi<'a> {
 }
 
 impl SimKpi<'_> {
+    fn stack_of(&mut self, prison: PrisonId) -> Option<&mut InetVnet> {
+        let vnet = self.kern.prison(prison)?.vnet;
+        self.kern.vnets.get_mut(&vnet)
+    }
+
     fn called(&self) {
         assert!(
             !state_locked(),
@@ -51,7 +59,11 @@ impl Kpi for SimKpi<'_> {
     ) -> Result<PrisonHandle, Errno> {
         self.called();
         let parent = parent.map_or(PrisonId::HOST, |handle| PrisonId(handle.0));
-        let (prison, _vnet) = self.kern.prison_create(self.join, parent, name)?;
+        let (prison, vnet) = self.kern.prison_create(self.join, parent, name)?;
+        let label = format!("{}/vnet{}", self.join.host, vnet.0);
+        self.kern
+            .vnets
+            .insert(vnet, Vnet::new(self.join.seed, &label, Inet::new));
         Ok(PrisonHandle(prison.0))
     }
 
@@ -68,18 +80,34 @@ impl Kpi for SimKpi<'_> {
     fn prison_suspend(&mut self, prison: PrisonHandle) -> Result<(), Errno> {
         self.called();
         let prison = PrisonId(prison.0);
+        let now = self.kern.now();
         self.kern.prison_suspend(prison)?;
+        if let Some(stack) = self.stack_of(prison) {
+            stack.suspend(now);
+        }
         Ok(())
     }
 
     fn prison_resume(&mut self, prison: PrisonHandle) {
         self.called();
         let prison = PrisonId(prison.0);
+        let now = self.kern.now();
         self.kern.prison_resume(prison);
+        if !self.kern.prison_suspended(prison)
+            && let Some(stack) = self.stack_of(prison)
+        {
+            stack.resume(now);
+        }
     }
 
     fn prison_drain(&mut self, prison: PrisonHandle) -> Result<(), Errno> {
         self.called();
-        self.kern.prison_drain(self.join, PrisonId(prison.0))
+        let prison = PrisonId(prison.0);
+        // What has moved away must not say goodbye: its sockets go with their stack.
+        let stack = self.kern.prison(prison).map(|prison| prison.vnet);
+        if let Some(vnet) = stack.filter(|_| self.join.silent) {
+            self.kern.vnets.remove(&vnet);
+        }
+        self.kern.prison_drain(self.join, prison)
     }
 }

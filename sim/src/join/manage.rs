@@ -102,4 +102,15 @@ impl Join {
         let core = self.core();
         core.instance_destroy(&mut SimKpi { kern, join: self }, id)
     }
+
+    /// As [`Join::destroy`], for an instance that lives on elsewhere: its peers hear nothing of it.
+    ///
+    /// # Errors
+    /// [`ManageError`].
+    pub fn release(&mut self, kern: &mut Kern, id: InstanceId) -> Result<(), ManageError> {
+        self.silent = true;
+        let released = self.destroy(kern, id);
+        self.silent = false;
+        released
+    }
 }

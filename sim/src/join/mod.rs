@@ -41,6 +41,9 @@ pub struct Join {
     /// What is added to the kernel's uptime inside an instance, in nanoseconds.
     uptime_offset: BTreeMap<InstanceId, i64>,
     rng: Rng,
+    seed: u64,
+    /// What is being destroyed has moved away: no frame may leave its network stack.
+    silent: bool,
     host: String,
 }
 
@@ -66,6 +69,8 @@ impl Join {
             reaped: None,
             uptime_offset: BTreeMap::new(),
             rng,
+            seed,
+            silent: false,
             host: host.to_owned(),
         })
     }

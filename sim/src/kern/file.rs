@@ -4,6 +4,7 @@
 use super::Kern;
 use super::types::{FileId, PipeId, ProcId, VnetId};
 use crate::errno::Errno;
+use crate::kern::socklayer::SocketLayer as _;
 use crate::net::cx::SoId;
 use std::collections::BTreeMap;
 

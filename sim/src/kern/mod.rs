@@ -28,6 +28,7 @@ pub mod file;
 pub mod fork;
 pub mod hooks;
 pub mod id;
+pub mod net;
 pub mod pgrp;
 pub mod pipe;
 pub mod prison;
@@ -47,7 +48,7 @@ mod sendsig;
 pub use invariants::Broken;
 
 use crate::guest::Program;
-use crate::net::cx::SoId;
+use crate::net::stack::InetVnet;
 use crate::time::{Duration, Instant};
 use crate::vm::{Objects, View, Vmspace};
 use callout::Callout;
@@ -57,7 +58,6 @@ use pipe::Pipe;
 use prison::Prison;
 use proc::{Pgrp, Proc, Session, Thread};
 use sleep::Chan;
-use socklayer::SocketLayer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use trace::TraceItem;
@@ -130,7 +130,7 @@ pub struct Kern {
     pub(crate) files: BTreeMap<FileId, File>,
     pub(crate) pipes: BTreeMap<PipeId, Pipe>,
     /// The network stacks, by vnet.
-    pub vnets: BTreeMap<VnetId, Box<dyn SocketLayer>>,
+    pub vnets: BTreeMap<VnetId, InetVnet>,
     pub(crate) programs: BTreeMap<String, Arc<Program>>,
     pub(crate) cpus: Vec<Cpu>,
     pub(crate) runq: BTreeMap<u64, Tid>,
@@ -269,29 +269,15 @@ impl Kern {
         root && hooks.priv_check(self, p, privilege).is_ok()
     }
 
-    /// Wakes the sleepers of sockets on which something happened; the world calls this after it
-    /// has fed frames or timers to a vnet.
-    pub fn socket_wakeups(&mut self) {
-        let mut woken: Vec<(VnetId, SoId, crate::net::cx::SoWait)> = Vec::new();
-        for (&vnet, layer) in &mut self.vnets {
-            while let Some(wakeup) = layer.take_wakeup() {
-                woken.push((vnet, wakeup.so, wakeup.what));
-            }
-        }
-        for (vnet, so, what) in woken {
-            self.wakeup(Chan::Socket(vnet, so, what));
-        }
-    }
-
     /// The latest moment at which nothing will have happened unless something comes from outside:
     /// when the next thread can run or the next callout fires.
     pub fn next_event(&self) -> Option<Instant> {
-        let run = self.next_slice();
-        let callout = self.next_callout();
-        match (run, callout) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let events = [
+            self.next_slice(),
+            self.next_callout(),
+            self.next_net_callout(),
+        ];
+        events.into_iter().flatten().min()
     }
 
     /// What is left until a moment.

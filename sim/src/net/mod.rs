@@ -19,6 +19,7 @@ pub mod reass;
 pub mod route;
 pub mod sockbuf;
 pub mod socket;
+pub mod stack;
 pub mod tcp;
 mod transport;
 pub mod udp;

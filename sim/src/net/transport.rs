@@ -91,8 +91,4 @@ impl Transport for Inet {
     fn run_callouts(&mut self, cx: &mut Cx<'_>) {
         self.run_timers(cx);
     }
-
-    fn shift_timers(&mut self, from: Instant, to: Instant) {
-        self.shift_clock(from, to);
-    }
 }

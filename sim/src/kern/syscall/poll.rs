@@ -7,6 +7,7 @@ use crate::guest::abi::{LP64, get, get_signed, put};
 use crate::kern::Kern;
 use crate::kern::file::FileKind;
 use crate::kern::sleep::{Chan, WaitState};
+use crate::kern::socklayer::SocketLayer as _;
 use crate::net::cx::SoWait;
 use crate::time::Duration;
 

@@ -11,6 +11,7 @@ use crate::kern::sleep::{CallState, Chan, WaitState};
 use crate::kern::socklayer::SocketLayer;
 use crate::kern::types::{ProcId, SIGPIPE, VnetId};
 use crate::net::cx::{SoError, SoId};
+use crate::net::stack::InetVnet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 const SOCK_CLOEXEC: i32 = 0x1000_0000;
@@ -68,9 +69,8 @@ impl Kern {
         }
     }
 
-    fn layer(&mut self, vnet: VnetId) -> Result<&mut (dyn SocketLayer + 'static), Errno> {
-        let layer = self.vnets.get_mut(&vnet).ok_or(Errno::ENXIO)?;
-        Ok(layer.as_mut())
+    fn layer(&mut self, vnet: VnetId) -> Result<&mut InetVnet, Errno> {
+        self.vnets.get_mut(&vnet).ok_or(Errno::ENXIO)
     }
 
     fn getsock(&self, p: ProcId, fd: u64) -> Result<Sock, Errno> {

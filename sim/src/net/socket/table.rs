@@ -84,13 +84,6 @@ impl Inet {
         self.slots.iter().filter_map(|(_, entry)| entry.as_deref())
     }
 
-    /// All sockets, to be changed.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
-        self.slots
-            .iter_mut()
-            .filter_map(|(_, entry)| entry.as_deref_mut())
-    }
-
     /// Enters a new socket with no references yet.
     pub(crate) fn alloc(
         &mut self,

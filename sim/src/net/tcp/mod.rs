@@ -12,7 +12,7 @@
 //! | a segment arrives | `input`, `reass`, `sack`, `sackrcv`, `ecn` |
 //! | a segment leaves | `output`, `respond`, `md5` |
 //! | connections that are asked for | `syncache`, `fastopen` |
-//! | time passes, or jumps | `timer`, `clock` |
+//! | time passes | `timer` |
 //! | congestion | `cc` |
 //! | a program calls | `usrreq`, `info` |
 //! | what is shared by all connections | `sysctl`, `hostcache`, `isn` |
@@ -23,7 +23,6 @@
 //!   the RFCs say.
 
 mod cc;
-mod clock;
 mod ecn;
 mod fastopen;
 pub mod flags;

@@ -37,13 +37,6 @@ pub(crate) struct Bandlim {
 }
 
 impl Bandlim {
-    /// Moves the seconds' starts.
-    pub(crate) fn shift(&mut self, around: impl Fn(Instant) -> Instant) {
-        for (since, _) in self.counts.values_mut() {
-            *since = around(*since);
-        }
-    }
-
     /// Counts a response; false where it is one too many.
     fn allow(&mut self, reason: Reason, limit: i64, now: Instant) -> bool {
         if reason == Reason::Unlimited || limit <= 0 {

@@ -10,6 +10,7 @@
 //! * I3: a script ends; the runner waits [`PATIENCE`] for a packet or a call, never for ever.
 
 pub mod calls;
+pub mod emulated;
 pub mod flow;
 pub mod icmp;
 pub mod judge;

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The command line of `vpsim`.
+//!
+//! Exit status: 0 where all went as it should, 1 where an expectation failed, 2 where the input is
+//! wrong; the message says what to do then.
+
+mod packetdrill;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Emulated FreeBSD worlds with virtual private systems.
+#[derive(Debug, Parser)]
+#[command(name = "vpsim", version, about)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run packetdrill scripts against the emulated TCP/IP stack.
+    Packetdrill(packetdrill::Args),
+}
+
+/// All went as it should.
+const GOOD: u8 = 0;
+/// An expectation failed.
+const FAILED: u8 = 1;
+/// The input is wrong.
+const WRONG: u8 = 2;
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let status = match args.command {
+        Command::Packetdrill(args) => packetdrill::run(&args),
+    };
+    ExitCode::from(status.unwrap_or_else(|complaint| {
+        eprintln!("vpsim: {complaint}");
+        WRONG
+    }))
+}
