@@ -119,7 +119,7 @@ impl State {
         };
         let (_, entry) = table.by_number(space, id.0)?;
         let fits = entry.is_there() || (named && entry.stage() != Stage::Reserved);
-        fits.then_some(entry.host())
+        (fits && entry.host().0 != 0).then_some(entry.host())
     }
 
     /// Whether the viewer sees the process in `slot`.

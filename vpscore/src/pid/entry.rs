@@ -75,7 +75,8 @@ impl Entry {
         self.instance
     }
 
-    /// The kernel's number; 0 while it is reserved only.
+    /// The kernel's number; 0 while it is reserved only, and once the kernel has given it to
+    /// another process.
     pub const fn host(&self) -> HostId {
         self.host
     }

@@ -31,7 +31,8 @@ impl Table {
         match entry.stage() {
             Stage::Reserved => entry.host().0 == 0,
             Stage::Live | Stage::Zombie => {
-                by_handle.is_some() && self.by_host(entry.host()).is_some()
+                let host = entry.host();
+                by_handle.is_some() && (host.0 == 0 || self.by_host(host).is_some())
             }
             Stage::Lingering => self.by_host(entry.host()).is_some(),
         }
@@ -52,8 +53,8 @@ impl Table {
             && lingering == self.lingering()
             && self.linger_line() == Some(lingering)
             && self.chained(Entry::is_there, false) == Some(there)
-            && self.chained(|entry| entry.stage() != Stage::Reserved, true)
-                == Some(there.saturating_add(lingering))
+            && self.chained(|entry| entry.host().0 != 0, true)
+                == Some(self.iter().filter(|(_, entry)| entry.host().0 != 0).count())
     }
 
     /// Whether every number of the space of `id` stands for an entry that has it.

@@ -75,7 +75,8 @@ impl Space {
 /// # Invariants
 /// * I1: an entry's number at depth *d* stands for it in the space of its ancestor at depth *d*,
 ///   for every *d* from 1 to its own depth, and no number of a space stands for anything else.
-/// * I2: every entry but the reserved ones is in the chain of its host id; live and zombie ones are
+/// * I2: every entry but the reserved ones is in the chain of its host id, unless the kernel has
+///   handed the id out again (it is 0 then, of live and zombie ones only); live and zombie ones are
 ///   in the chain of their process as well; no chain holds any other.
 /// * I3: `lingering` counts the lingering entries, and the list from the oldest to the newest has
 ///   exactly these; `reserved` counts the reserved ones.
@@ -352,6 +353,11 @@ impl Table {
         if !entry.is_there() {
             return;
         }
+        if entry.host.0 == 0 {
+            // Nothing can carry the id for it: it is another's.
+            self.release(spaces, slot);
+            return;
+        }
         for (depth, id) in levels(spaces, entry) {
             let number = entry.number_at(depth).0;
             if let Some(space) = spaces.space_mut(id)
@@ -368,7 +374,8 @@ impl Table {
         }
     }
 
-    /// Drops whatever lingers under `host`: the kernel has given the id to a new process.
+    /// The kernel has given `host` to a new process. Whatever lingers under it goes; a process that
+    /// is still there, since its end is under way to us, has no id of the kernel any more.
     pub fn host_taken<S: Spaces>(&mut self, spaces: &mut S, host: HostId) {
         let mut at = self.by_host.head(key(host));
         while let Some(slot) = at {
@@ -376,8 +383,16 @@ impl Table {
                 return;
             };
             at = entry.next_by_host;
-            if entry.host == host && entry.stage == Stage::Lingering {
+            if entry.host != host {
+                continue;
+            }
+            if entry.stage == Stage::Lingering {
                 self.release(spaces, slot);
+            } else {
+                self.unlink_host(slot);
+                if let Some(entry) = self.slab.get_mut(slot) {
+                    entry.host = HostId(0);
+                }
             }
         }
     }

@@ -292,7 +292,7 @@ fn the_table_takes_its_limit_and_not_one_more() {
         table: Table::create(Kind::Pid, 64, 0).unwrap(),
     };
     for n in 0..64 {
-        host.birth(1, &[], n, i32::try_from(n).unwrap());
+        host.birth(1, &[], n, 1000 + i32::try_from(n).unwrap());
     }
     assert_eq!(
         host.reserve(1, &[]).err(),

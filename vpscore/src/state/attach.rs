@@ -6,7 +6,7 @@
 //! caller's instance without looking whether it was free.)
 
 use super::error::{AttachError, ForkError};
-use super::fork::{PROC_CHARGE, Pair, Try, runs};
+use super::fork::{Committed, PROC_CHARGE, Pair, Try, runs};
 use super::{Core, State};
 use crate::instance::{Event, State as Life};
 use crate::kpi::{Kpi, LockFamily};
@@ -71,7 +71,7 @@ impl<F: LockFamily> Core<F> {
         proc: ProcHandle,
         host: HostId,
         tid: HostId,
-    ) {
+    ) -> Committed {
         self.write(|state| {
             let pair = reservation.pair;
             if let Some((old, thread)) = reservation.old {
@@ -82,7 +82,8 @@ impl<F: LockFamily> Core<F> {
             }
             state.commit_pair(&pair, proc, host, tid);
             state.checked(pair.instance, &[pair.proc], &[pair.thread]);
-        });
+            state.committed(pair.instance)
+        })
     }
 
     /// The kernel could not move it after all. Neither sleeps nor fails.

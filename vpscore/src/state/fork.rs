@@ -64,8 +64,9 @@ impl ThreadReservation {
 pub enum Committed {
     /// It may run.
     Runs,
-    /// The init of its instance, or of one above it, exited after the reservation: the kernel
-    /// sends it `SIGKILL` before it runs.
+    /// After the reservation the init of its instance, or of one above it, exited, or the instance
+    /// was destroyed: all that lived there was killed, and the kernel sends this one `SIGKILL`
+    /// before it runs.
     Doomed,
 }
 
@@ -142,10 +143,7 @@ impl<F: LockFamily> Core<F> {
         self.write(|state| {
             state.commit_pair(&pair, child, host, tid);
             state.checked(pair.instance, &[pair.proc], &[pair.thread]);
-            match state.halting(pair.instance) {
-                None => Committed::Runs,
-                Some(_) => Committed::Doomed,
-            }
+            state.committed(pair.instance)
         })
     }
 
@@ -214,10 +212,11 @@ impl<F: LockFamily> Core<F> {
     }
 
     /// The kernel has handed `host` to a new process of the host itself (`process_fork`): whatever
-    /// lingered under it goes. [`Core::fork_commit`] sees to it for the processes it commits.
-    /// Neither sleeps nor fails; costs a look where nothing lingers.
+    /// lingered under it goes, and a process that had it, of whose end we have not been told yet,
+    /// has it no more. [`Core::fork_commit`] sees to it for the processes it commits. Neither
+    /// sleeps nor fails; costs a look where nothing has the id.
     pub fn host_id_taken(&self, host: HostId) {
-        if self.read(|state| state.procs.lingering() > 0) {
+        if self.read(|state| state.procs.by_host(host).is_some()) {
             self.write(|state| state.procs.host_taken(&mut state.tree, host));
         }
     }
@@ -296,6 +295,15 @@ impl State {
                 runs(node.state()) && !alive
             })
             .map(|node| node.id())
+    }
+
+    /// Whether a process that is now in `instance` has missed the killing of all others there.
+    pub(super) fn committed(&self, instance: InstanceId) -> Committed {
+        if self.is_doomed(instance) || self.halting(instance).is_some() {
+            Committed::Doomed
+        } else {
+            Committed::Runs
+        }
     }
 
     fn not_fenced(&self, id: InstanceId) -> Result<(), ForkError> {

@@ -302,7 +302,8 @@ impl State {
             .filter(|_| stopped.is_none_or(|by| self.tree.is_within(top, by)))
     }
 
-    fn is_doomed(&self, id: InstanceId) -> bool {
+    /// Whether an instance is being torn down, or is.
+    pub(super) fn is_doomed(&self, id: InstanceId) -> bool {
         use crate::instance::State as Life;
         self.tree
             .node(id)

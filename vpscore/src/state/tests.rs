@@ -154,8 +154,10 @@ impl World {
             .attach_reserve(&mut self.kernel, proc.handle, to)
             .unwrap();
         let pid = reserved.pid();
-        self.core
+        let done = self
+            .core
             .attach_commit(reserved, proc.handle, proc.host, proc.tid);
+        assert_eq!(done, Committed::Runs);
         self.check();
         pid
     }
@@ -756,4 +758,66 @@ fn all_that_an_instance_sees_can_be_listed_in_order() {
     assert_eq!(seen, expected);
     assert_eq!(world.core.reaper_of(children[1].handle), Some(init.handle));
     assert_eq!(world.core.reaper_of(init.handle), None);
+}
+
+#[test]
+fn an_id_that_the_kernel_hands_out_again_before_the_end_is_told_leads_nowhere() {
+    for reaped in [false, true] {
+        let mut world = World::new();
+        let (_, init) = world.started(VPS0, "a");
+        let (_, other) = world.started(VPS0, "b");
+        let old = world.fork(init);
+        world.kernel.named.insert(old.host.0);
+        if reaped {
+            world.exit(old);
+        }
+        let reserved = world.core.fork_reserve(&mut world.kernel, other.handle);
+        let new = Proc {
+            host: old.host,
+            ..world.ids()
+        };
+        let done = world
+            .core
+            .fork_commit(reserved.unwrap(), new.handle, new.host, new.tid);
+        assert_eq!(done, Committed::Runs);
+        world.check();
+        for kind in [IdKind::Pid, IdKind::Pgid, IdKind::Sid] {
+            let (from, to) = (init.handle, other.handle);
+            let reached = |world: &World| world.core.id_from_view(from, kind, ViewId(2));
+            assert_eq!(reached(&world), None, "{kind:?}");
+            let seen = world.core.id_to_view(from, kind, new.host);
+            assert_eq!(seen, ViewId::NONE, "{kind:?}");
+            assert_eq!(world.core.id_to_view(to, kind, new.host), ViewId(2));
+        }
+        assert_eq!(world.pid(old), 2, "it is still itself");
+        world.exit(old);
+        assert_eq!(world.reap(old, Some(init)), ViewId(2));
+        let lingers = world
+            .core
+            .id_from_view(init.handle, IdKind::Pgid, ViewId(2));
+        assert_eq!(lingers, None);
+        assert_eq!(world.pid(new), 2);
+    }
+}
+
+#[test]
+fn who_enters_while_the_init_exits_or_the_instance_is_destroyed_is_doomed() {
+    for destroyed in [false, true] {
+        let mut world = World::new();
+        let (a, init) = world.started(VPS0, "a");
+        let entering = world.outsider();
+        let reserved = world
+            .core
+            .attach_reserve(&mut world.kernel, entering.handle, a)
+            .unwrap();
+        if destroyed {
+            let _ = world.core.instance_destroy(&mut world.kernel, a);
+        } else {
+            world.exit(init);
+        }
+        let done = world
+            .core
+            .attach_commit(reserved, entering.handle, entering.host, entering.tid);
+        assert_eq!(done, Committed::Doomed);
+    }
 }
