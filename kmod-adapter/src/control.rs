@@ -5,6 +5,8 @@ use core::ffi::c_int;
 
 use vpscore::ctl;
 use vpscore::errno::Errno;
+use vpscore::kpi::Kpi;
+use vpscore::state::{Committed, SIGKILL};
 use vpscore::types::{HostId, ProcHandle, ViewId};
 
 use crate::ffi;
@@ -92,7 +94,11 @@ fn enter(
         None => Err(Errno::ENXIO),
     };
     match entered {
-        Ok(()) => core.attach_commit(reservation, proc, pid, tid),
+        // What killed all others in the instance has missed this one.
+        Ok(()) => match core.attach_commit(reservation, proc, pid, tid) {
+            Committed::Runs => {}
+            Committed::Doomed => Kernel.signal(proc, SIGKILL),
+        },
         Err(_) => core.attach_abort(reservation),
     }
     entered

@@ -307,7 +307,7 @@ impl Run {
         let (core, kernel) = (&self.core, &mut self.kernel);
         let (done, failed) = failing(nth, || {
             let reserved = core.attach_reserve(kernel, proc, to)?;
-            core.attach_commit(reserved, proc, host, tid);
+            let _ = core.attach_commit(reserved, proc, host, tid);
             Ok(())
         });
         let done = done.map_err(|error: AttachError| {

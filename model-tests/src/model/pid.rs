@@ -242,7 +242,8 @@ impl Pair {
         assert!(below && !leaves_init && !self.halting(to));
         let pid = reserved.pid();
         let tid = self.tid();
-        self.core.attach_commit(reserved, handle, host, tid);
+        let done = self.core.attach_commit(reserved, handle, host, tid);
+        assert_eq!(done, Committed::Runs, "nothing was killed in between");
         if who.is_none() {
             self.forget_host(host);
         }

@@ -4,10 +4,10 @@
 use super::{Join, SimKpi, handle, host_id, host_tid};
 use crate::errno::Errno;
 use crate::kern::Kern;
-use crate::kern::types::{PrisonId, ProcId};
+use crate::kern::types::{PrisonId, ProcId, SIGKILL};
 use vpscore::instance::{Birth, Name};
 use vpscore::limits::PID_MAX;
-use vpscore::state::ManageError;
+use vpscore::state::{Committed, ManageError};
 use vpscore::types::InstanceId;
 
 impl Join {
@@ -62,7 +62,10 @@ impl Join {
             core.attach_abort(reservation);
             return Err(moved.err().unwrap_or(Errno::ESRCH));
         };
-        core.attach_commit(reservation, handle(p), host_id(pid), host_tid(tid));
+        let committed = core.attach_commit(reservation, handle(p), host_id(pid), host_tid(tid));
+        if committed == Committed::Doomed {
+            kern.psignal(p, SIGKILL, None);
+        }
         // Orphans of the instance go to its init, so the kernel's reaper of its members is that.
         match core.init_of(to).map(|init| ProcId(init.0)) {
             Some(init) if init == p => kern.reap_acquire(p),

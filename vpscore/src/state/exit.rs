@@ -11,7 +11,7 @@ use crate::types::{HostId, InstanceId, ProcHandle, ViewId};
 use crate::view::Sight;
 
 /// `SIGKILL` (`sys/signal.h`).
-pub(crate) const SIGKILL: i32 = 9;
+pub const SIGKILL: i32 = 9;
 
 /// Processes looked at under one hold of the lock, when all of an instance are gone through.
 const BATCH: usize = 16;

@@ -40,8 +40,7 @@ pub(crate) mod tests;
 
 pub use attach::AttachReservation;
 pub use error::{AttachError, ForkError, ManageError, ThreadError};
-pub use exit::Exit;
-pub(crate) use exit::SIGKILL;
+pub use exit::{Exit, SIGKILL};
 pub use fork::{Committed, ForkReservation, ThreadReservation};
 pub use report::{InstanceReport, ProcReport};
 
