@@ -16,6 +16,9 @@ mod gate;
 pub mod kpi;
 pub mod locks;
 mod manage;
+pub mod net;
+#[cfg(test)]
+mod net_tests;
 #[cfg(test)]
 mod tests;
 

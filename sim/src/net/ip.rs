@@ -251,6 +251,14 @@ impl IpStack {
         if self.is_own(ifa.addr) {
             return Err(Errno::EEXIST);
         }
+        self.ifaddr_install(index, ifa)?;
+        self.announce_addr(index, ifa.addr);
+        Ok(())
+    }
+
+    /// Gives an interface an address without telling anybody: a restored host announces itself when
+    /// it goes on.
+    pub(crate) fn ifaddr_install(&mut self, index: IfIndex, ifa: IfAddr) -> Result<(), Errno> {
         let ifnet = self.ifnets.get_mut(&index).ok_or(Errno::ENXIO)?;
         ifnet.addrs.push(ifa);
         let connected = Route {
@@ -262,7 +270,6 @@ impl IpStack {
         };
         // A second address of the same subnet shares the route of the first.
         let _shared = self.fib.add(connected);
-        self.announce_addr(index, ifa.addr);
         Ok(())
     }
 

@@ -5,6 +5,20 @@ use super::IpStack;
 use crate::errno::Errno;
 
 impl IpStack {
+    /// The names of the variables, in no meaningful but a fixed order.
+    pub const SYSCTL_NAMES: &'static [&'static str] = &[
+        "net.inet.icmp.bmcastecho",
+        "net.inet.icmp.icmplim_jitter",
+        "net.inet.icmp.icmplim",
+        "net.inet.icmp.quotelen",
+        "net.inet.icmp.tstamprepl",
+        "net.inet.ip.forwarding",
+        "net.inet.ip.ttl",
+        "net.inet6.icmp6.errppslimit",
+        "net.inet6.ip6.forwarding",
+        "net.inet6.ip6.hlim",
+    ];
+
     /// The value of a variable of the IP layer.
     ///
     /// # Errors

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! A vnet's IP layer, written, read back from bytes on a host with another clock, and gone on with.
+
+use std::net::IpAddr;
+
+use vpscore::cbor::{Decode, Encode, decode_all, encode_to_list};
+use vpscore::image::Ref;
+
+use super::net::*;
+use crate::errno::Errno;
+use crate::net::cx::IpLayer as _;
+use crate::net::ether::MacAddr;
+use crate::net::ifnet::{IfAddr, IfIndex, IfKind};
+use crate::net::ip::{IpStack, LOMTU};
+use crate::net::packet::IpPacket;
+use crate::net::tcp::Sysctl;
+use crate::rng::Rng;
+use crate::time::{Duration, Instant};
+
+const THEN: Instant = Instant::from_nanos(5_000_000_000);
+const HERE: Instant = Instant::from_nanos(900_000_000_000);
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// Only bytes cross from one host to the other.
+fn through_bytes<T: Encode + Decode>(record: &T) -> T {
+    decode_all(encode_to_list(record).unwrap().as_slice()).unwrap()
+}
+
+/// A stack with a loopback as every vnet has it from the start.
+fn fresh() -> IpStack {
+    let mut stack = IpStack::new(Rng::new(7, "target"));
+    let lo = stack.if_attach("lo0", IfKind::Loopback, LOMTU);
+    for (addr, prefix_len) in [(ip("127.0.0.1"), 8), (ip("::1"), 128)] {
+        stack.ifaddr_add(lo, IfAddr { addr, prefix_len }).unwrap();
+    }
+    stack
+}
+
+/// A stack with neighbours in every state of knowledge.
+fn lived_in() -> (IpStack, IfIndex) {
+    let mut stack = fresh();
+    stack.set_now(THEN);
+    let mac = MacAddr([2, 0, 0, 0, 0, 1]);
+    let gone = stack.if_attach("epair9b", IfKind::Ethernet { mac }, 1500);
+    stack.if_detach(gone).unwrap();
+    let ether = stack.if_attach("epair0b", IfKind::Ethernet { mac }, 1400);
+    for (addr, prefix_len) in [("10.0.0.1", 24), ("10.0.0.7", 24), ("2001:db8::1", 64)] {
+        let addr = ip(addr);
+        stack
+            .ifaddr_add(ether, IfAddr { addr, prefix_len })
+            .unwrap();
+    }
+    stack.route_add(ip("0.0.0.0"), 0, ip("10.0.0.254")).unwrap();
+    stack.sysctl_set("net.inet.ip.forwarding", 1).unwrap();
+    stack.sysctl_set("net.inet.ip.ttl", 33).unwrap();
+    let table = stack.lltable_mut();
+    let known = MacAddr([2, 0, 0, 0, 0, 9]);
+    table.add_static((ether, ip("10.0.0.9")), known);
+    table.arp_heard(THEN, (ether, ip("10.0.0.8")), known, true);
+    table.nd_solicited_by(THEN, (ether, ip("2001:db8::8")), known);
+    for entry in table.entries.values_mut() {
+        entry.used = true;
+    }
+    for dst in ["192.0.2.1", "2001:db8::9", "10.0.0.8"] {
+        stack.output(packet(&stack, dst)).unwrap();
+    }
+    while stack.take_output().is_some() {}
+    (stack, ether)
+}
+
+fn packet(stack: &IpStack, dst: &str) -> IpPacket {
+    IpPacket {
+        src: stack.source_for(ip(dst)).unwrap(),
+        dst: ip(dst),
+        tos: 0,
+        ttl: 64,
+        flow: 0,
+        df: false,
+        proto: 99,
+        payload: vec![1, 2, 3],
+    }
+}
+
+fn moved(source: &IpStack) -> IpStack {
+    let vnet_ref = Ref::new(3);
+    let tcp = Sysctl::default();
+    let mut target = fresh();
+    target.set_now(HERE);
+    let vnet = through_bytes(&vnet_record(source, &tcp, Ref::new(2)).unwrap());
+    restore_vnet(&vnet, &mut target, |_, _| Err(Errno::ENOENT)).unwrap();
+    let ifp = |index: IfIndex| Some(Ref::new(index.0 + 100));
+    let back = |at: vpscore::image::IfnetRef| IfIndex(at.id() - 100);
+    for (index, ifnet) in source.ifnets() {
+        let record = through_bytes(&ifnet_record(index, ifnet, vnet_ref).unwrap());
+        assert_eq!(restore_ifnet(&record, &mut target), Ok(index));
+    }
+    for route in source.fib().routes() {
+        if let Some(record) = route_record(route, vnet_ref, ifp).unwrap() {
+            let record = through_bytes(&record);
+            restore_route(&record, &mut target, back(record.ifp)).unwrap();
+        }
+    }
+    for ((index, addr), entry) in &source.lltable.entries {
+        let record = llentry_record(THEN, *addr, entry, ifp(*index).unwrap()).unwrap();
+        let record = through_bytes(&record);
+        restore_llentry(HERE, &record, &mut target, back(record.ifp));
+    }
+    target
+}
+
+#[test]
+fn the_same_stack_stands_on_the_target_and_nobody_heard_of_it() {
+    let (source, _) = lived_in();
+    let mut target = moved(&source);
+    assert!(target.take_output().is_none(), "a restore is silent");
+    let mut expected = source.clone();
+    expected.shift_timers(THEN, HERE);
+    assert_eq!(target.fib, expected.fib);
+    assert_eq!(target.sysctls, expected.sysctls);
+    assert_eq!(target.ip_id, expected.ip_id);
+    assert_eq!(target.next_ifindex, expected.next_ifindex);
+    assert_eq!(target.next_callout(), expected.next_callout());
+    for (index, ifnet) in expected.ifnets() {
+        let same = target.ifnet(index).unwrap();
+        assert_eq!((&same.name, same.kind), (&ifnet.name, ifnet.kind));
+        assert_eq!((same.mtu, same.up), (ifnet.mtu, ifnet.up));
+        assert_eq!(same.addrs, ifnet.addrs);
+    }
+    for (at, entry) in &expected.lltable.entries {
+        let same = &target.lltable.entries[at];
+        assert_eq!((same.mac, same.state), (entry.mac, entry.state), "{at:?}");
+        assert_eq!((same.asked, same.deadline), (entry.asked, entry.deadline));
+        assert_eq!(same.hold, entry.hold, "{at:?}");
+    }
+}
+
+#[test]
+fn both_go_on_with_the_same_frames_at_the_same_distances() {
+    let (mut source, ether) = lived_in();
+    let mut target = moved(&source);
+    let run = |stack: &mut IpStack, start: Instant| {
+        let mut log = Vec::new();
+        let later = |ms: u64| start.after(Duration::from_millis(ms));
+        for ms in [300, 1_200, 2_500, 21_000, 1_300_000] {
+            while let Some(due) = stack.next_callout().filter(|due| *due <= later(ms)) {
+                stack.set_now(due);
+                stack.run_callouts();
+                while let Some((index, frame)) = stack.take_output() {
+                    log.push((due.since(start), index, frame));
+                }
+            }
+            stack.set_now(later(ms));
+            for dst in ["192.0.2.1", "10.0.0.8", "2001:db8::8"] {
+                let sent = stack.output(packet(stack, dst));
+                assert!(sent.is_ok() || sent == Err(Errno::EHOSTUNREACH));
+            }
+            while let Some((index, frame)) = stack.take_output() {
+                log.push((later(ms).since(start), index, frame));
+            }
+        }
+        log
+    };
+    let there = run(&mut source, THEN);
+    assert!(there.iter().any(|(_, index, _)| *index == ether));
+    assert_eq!(run(&mut target, HERE), there);
+}
+
+#[test]
+fn what_no_record_describes_is_refused_by_name() {
+    let mut stack = fresh();
+    let tun = stack.if_attach("tun0", IfKind::Tun, 1500);
+    let ifnet = stack.ifnet(tun).unwrap();
+    let refused = ifnet_record(tun, ifnet, Ref::new(3));
+    assert_eq!(refused.unwrap_err(), Unmovable::Interface(tun));
+    let net = ip("10.0.0.0");
+    stack.route_add_interface(net, 8, tun).unwrap();
+    let route = *stack.fib().lookup(net).unwrap();
+    let refused = route_record(&route, Ref::new(3), |_| None);
+    assert_eq!(refused.unwrap_err(), Unmovable::Route(tun));
+}
+
+#[test]
+fn a_target_that_has_the_interface_already_refuses() {
+    let (source, ether) = lived_in();
+    let mut target = moved(&source);
+    let record = ifnet_record(ether, source.ifnet(ether).unwrap(), Ref::new(3)).unwrap();
+    assert_eq!(
+        restore_ifnet(&record, &mut target),
+        Err(Unfit::Conflict(Errno::EEXIST))
+    );
+}
+
+#[test]
+fn a_variable_that_the_target_lacks_is_refused() {
+    let (source, _) = lived_in();
+    let mut tcp = Sysctl::default();
+    tcp.set("net.inet.tcp.keepidle", 5).unwrap();
+    let record = vnet_record(&source, &tcp, Ref::new(2)).unwrap();
+    let mut seen = Vec::new();
+    let refused = restore_vnet(&record, &mut fresh(), |name, value| {
+        seen.push((name.to_owned(), value));
+        Err(Errno::ENOENT)
+    });
+    assert_eq!(refused, Err(Unfit::Sysctl(Errno::ENOENT)));
+    assert_eq!(seen, [("net.inet.tcp.keepidle".to_owned(), 5)]);
+}
