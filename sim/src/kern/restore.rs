@@ -308,3 +308,16 @@ impl Kern {
         Ok(tid)
     }
 }
+
+impl Kern {
+    /// Counts ids, handles and turns on as if `processes` processes had run here already, so that
+    /// nothing on this kernel has the numbers that it has on another.
+    pub fn populate(&mut self, processes: u32) {
+        let count = i32::try_from(processes).unwrap_or(i32::MAX / 2);
+        self.lastpid = self.lastpid.saturating_add(count) % self.config.pid_max;
+        self.lasttid = self.lasttid.saturating_add(count);
+        for _ in 0..processes {
+            self.unique();
+        }
+    }
+}

@@ -5,7 +5,7 @@
 //! mistake that could have been seen; each complaint names the line and what to write instead.
 
 use serde::Deserialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -107,6 +107,9 @@ pub struct ProgramSpec {
     pub place: Spanned<String>,
     /// The program's text, relative to the scenario file.
     pub file: Spanned<PathBuf>,
+    /// What `$NAME` stands for in its text.
+    #[serde(default)]
+    pub define: BTreeMap<String, String>,
     /// When it starts, in virtual milliseconds.
     #[serde(default)]
     pub at_ms: u64,

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! A world out of a scenario.
+
+use super::fabric::Fabric;
+use super::host::Host;
+use super::programs::Programs;
+use super::queue::Queue;
+use super::scenario::{Cidr, Scenario, ScenarioError};
+use super::trace::Trace;
+use super::{Event, World};
+use crate::guest;
+use crate::net::ether::MacAddr;
+use crate::net::ifnet::IfAddr;
+use crate::net::link::WireConfig;
+use crate::time::Duration;
+use vpscore::racct::{Limit, Resource, UNLIMITED};
+
+impl World {
+    /// Builds the hosts and instances of a scenario; nothing has happened in it yet. `seed` is used
+    /// in place of the scenario's, and `keep` tells whether the trace is kept to be looked at.
+    ///
+    /// # Errors
+    /// [`ScenarioError`]: a program that is none, an instance that is refused.
+    pub fn build(scenario: Scenario, seed: Option<u64>, keep: bool) -> Result<Self, ScenarioError> {
+        let seed = seed.unwrap_or(scenario.seed);
+        let texts = assemble(&scenario)?;
+        let wires: Vec<WireConfig> = scenario.host.iter().map(wire).collect();
+        let mut hosts = Vec::new();
+        for (number, spec) in scenario.host.iter().enumerate() {
+            let number = u8::try_from(number + 1).unwrap_or(u8::MAX);
+            let address = if_addr(*spec.address.get_ref());
+            let host = Host::boot(spec.name.get_ref(), number, seed, address, spec.populated);
+            let host = host.map_err(|_| refused(&scenario, spec.name.get_ref(), "ENOMEM"))?;
+            hosts.push(host);
+        }
+        let mut world = Self {
+            fabric: Fabric::new(seed, &wires),
+            seed,
+            hosts,
+            programs: Programs::new(texts),
+            trace: Trace::new(keep),
+            queue: Queue::default(),
+            capture: None,
+            steps: 0,
+            scenario,
+        };
+        for index in 0..world.scenario.instance.len() {
+            world.create_instance(index)?;
+        }
+        for host in 0..world.hosts.len() {
+            world.settle(host);
+        }
+        for (index, program) in world.scenario.program.iter().enumerate() {
+            world
+                .queue
+                .push(Self::at_ms(program.at_ms), Event::Start { program: index });
+        }
+        Ok(world)
+    }
+
+    fn create_instance(&mut self, index: usize) -> Result<(), ScenarioError> {
+        let Some(spec) = self.scenario.instance.get(index) else {
+            return Ok(());
+        };
+        let path = spec.name.get_ref().clone();
+        let mac = mac_of(index);
+        let (address, maxproc) = (if_addr(*spec.address.get_ref()), spec.maxproc);
+        let host = self.find(spec.host.get_ref()).map(|(host, _)| host);
+        let made = host.and_then(|host| self.hosts.get_mut(host)).map(|host| {
+            let id = host.create_instance(&path, mac, address)?;
+            if maxproc > 0 {
+                let limit = Limit {
+                    soft: UNLIMITED.min(maxproc),
+                    hard: maxproc,
+                };
+                host.join
+                    .core()
+                    .set_limit(id, Resource::Nproc, limit)
+                    .map_err(|error| error.errno())?;
+            }
+            Ok::<(), crate::errno::Errno>(())
+        });
+        match made {
+            Some(Ok(())) => Ok(()),
+            Some(Err(errno)) => Err(refused(&self.scenario, &path, errno.name())),
+            None => Err(refused(&self.scenario, &path, "no such host")),
+        }
+    }
+}
+
+/// The address of the interface of the scenario's instance of this index; locally administered.
+fn mac_of(index: usize) -> MacAddr {
+    let [.., high, low] = (index as u64).to_be_bytes();
+    MacAddr([0x02, 0x56, 0x50, 0x53, high, low])
+}
+
+fn refused(scenario: &Scenario, what: &str, why: &str) -> ScenarioError {
+    ScenarioError {
+        file: scenario.directory.clone(),
+        line: None,
+        what: format!("\"{what}\" cannot be made: {why}"),
+    }
+}
+
+fn if_addr(cidr: Cidr) -> IfAddr {
+    IfAddr {
+        addr: cidr.address.into(),
+        prefix_len: cidr.prefix,
+    }
+}
+
+fn wire(spec: &super::scenario::HostSpec) -> WireConfig {
+    WireConfig {
+        latency: Duration::from_micros(spec.latency_us),
+        bandwidth_bps: spec.bandwidth_mbps.saturating_mul(1_000_000),
+        loss_ppm: spec.loss_ppm,
+        ..WireConfig::default()
+    }
+}
+
+/// Reads and assembles the programs, in the order of the scenario.
+fn assemble(scenario: &Scenario) -> Result<Vec<guest::Program>, ScenarioError> {
+    let mut programs = Vec::new();
+    for (program, file) in scenario.program.iter().map(|p| (p, p.file.get_ref())) {
+        let file = scenario.directory.join(file);
+        let wrong = |line, what| ScenarioError {
+            file: file.clone(),
+            line,
+            what,
+        };
+        let text = std::fs::read_to_string(&file)
+            .map_err(|e| wrong(None, format!("the program cannot be read: {e}")))?;
+        let define: Vec<(&str, &str)> = program
+            .define
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let assembled = guest::assemble(&text, &define)
+            .map_err(|e| wrong(Some(e.line as usize), e.to_string()))?;
+        programs.push(assembled);
+    }
+    Ok(programs)
+}

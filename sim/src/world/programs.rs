@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The programs of a scenario and what has become of them.
+//!
+//! A program is known by where it runs and its number there; both stay when its instance moves.
+
+use super::World;
+use super::trace::Place;
+use crate::guest;
+use crate::kern::proc::Ucred;
+use crate::kern::trace::TraceItem;
+use crate::time::Instant;
+use std::collections::BTreeMap;
+
+/// What has become of one program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fate {
+    /// Where it runs and its number there, once started.
+    pub place: Option<(String, i32)>,
+    /// What it and its children wrote to the console.
+    pub output: String,
+    /// Exit value, and the signal it died of or 0, once it has ended.
+    pub ended: Option<(i32, i32)>,
+    /// Why it could not be started.
+    pub refused: Option<String>,
+}
+
+/// All programs, by their index in the scenario.
+#[derive(Clone, Debug, Default)]
+pub struct Programs {
+    /// One for each program of the scenario.
+    pub fates: Vec<Fate>,
+    texts: Vec<guest::Program>,
+    by_place: BTreeMap<(String, i32), usize>,
+}
+
+impl Programs {
+    /// Programs that have not started, with their texts.
+    pub fn new(texts: Vec<guest::Program>) -> Self {
+        let fates = vec![Fate::default(); texts.len()];
+        Self {
+            fates,
+            texts,
+            by_place: BTreeMap::new(),
+        }
+    }
+
+    /// Notes what an item tells of a program.
+    pub fn note(&mut self, place: &Place, item: &TraceItem) {
+        let key = (place.instance.clone(), place.pid);
+        let Some(fate) = self.by_place.get(&key).and_then(|i| self.fates.get_mut(*i)) else {
+            return;
+        };
+        match item {
+            TraceItem::Exit { status, signo, .. } => fate.ended = Some((*status, *signo)),
+            TraceItem::Console { text, .. } => fate.output += &String::from_utf8_lossy(text),
+            _ => {}
+        }
+    }
+
+    /// A child of a program writes for it too.
+    fn started(&mut self, index: usize, place: (String, i32)) {
+        self.by_place.insert(place.clone(), index);
+        if let Some(fate) = self.fates.get_mut(index) {
+            fate.place = Some(place);
+        }
+    }
+}
+
+impl World {
+    /// Starts a program of the scenario where its place is now.
+    pub(super) fn start_program(&mut self, index: usize) {
+        let refused = self.try_start(index).err();
+        if let (Some(why), Some(fate)) = (refused, self.programs.fates.get_mut(index)) {
+            fate.refused = Some(why);
+        }
+    }
+
+    fn try_start(&mut self, index: usize) -> Result<(), String> {
+        let spec = self.scenario.program.get(index).ok_or("no such program")?;
+        let text = self
+            .programs
+            .texts
+            .get(index)
+            .ok_or("no such program")?
+            .clone();
+        let (place, name) = (spec.place.get_ref().clone(), spec.name.get_ref().clone());
+        let (host, instance) = self.find(&place).ok_or(format!("{place} is on no host"))?;
+        let now = self.now();
+        let machine = self.hosts.get_mut(host).ok_or("no such host")?;
+        machine.kern.run_callouts(now, &mut machine.join);
+        let path = format!("/scenario/{name}");
+        machine.kern.install_program(&path, text);
+        let p = machine
+            .kern
+            .spawn(&mut machine.join, &path, &[], Ucred::default())
+            .map_err(|errno| format!("spawn: {errno}"))?;
+        if let Some(instance) = instance
+            && let Err(errno) = machine.join.attach(&mut machine.kern, p, instance)
+        {
+            machine.kern.psignal(p, crate::kern::types::SIGKILL, None);
+            return Err(format!("entering {place}: {errno}"));
+        }
+        machine.moved(p);
+        let at = machine.place(p, None);
+        self.programs.started(index, (at.instance, at.pid));
+        self.settle(host);
+        Ok(())
+    }
+
+    /// The host where a place is, and the instance if it is one.
+    pub fn find(&self, place: &str) -> Option<(usize, Option<vpscore::types::InstanceId>)> {
+        if let Some(host) = self.hosts.iter().position(|host| host.name == place) {
+            return Some((host, None));
+        }
+        self.hosts.iter().enumerate().find_map(|(host, machine)| {
+            let instance = machine.instance(place)?;
+            Some((host, Some(instance)))
+        })
+    }
+
+    /// Whether every program that must end has ended.
+    pub fn all_ended(&self) -> bool {
+        let specs = self.scenario.program.iter().zip(&self.programs.fates);
+        specs.into_iter().all(|(spec, fate)| {
+            spec.expect_exit.is_none() || fate.ended.is_some() || fate.refused.is_some()
+        })
+    }
+
+    /// When a program that was to start at `ms` starts.
+    pub(super) fn at_ms(ms: u64) -> Instant {
+        Instant::BOOT.after(crate::time::Duration::from_millis(ms))
+    }
+}
