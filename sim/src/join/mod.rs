@@ -17,6 +17,7 @@ pub mod kpi;
 pub mod locks;
 mod manage;
 pub mod net;
+pub mod net_stacks;
 #[cfg(test)]
 mod net_tests;
 #[cfg(test)]

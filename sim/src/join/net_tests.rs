@@ -3,17 +3,21 @@
 
 use std::net::IpAddr;
 
-use vpscore::cbor::{Decode, Encode, decode_all, encode_to_list};
-use vpscore::image::Ref;
+use vpscore::cbor::{Decode, Encode, Text, decode_all, encode_to_list};
+use vpscore::collections::List;
+use vpscore::image::{Event, Header, Reader, Ref, Writer, schema};
 
 use super::net::*;
+use super::net_stacks::{CaptureError, NetImage, capture_stacks};
 use crate::errno::Errno;
 use crate::net::cx::IpLayer as _;
 use crate::net::ether::MacAddr;
 use crate::net::ifnet::{IfAddr, IfIndex, IfKind};
 use crate::net::ip::{IpStack, LOMTU};
 use crate::net::packet::IpPacket;
+use crate::net::socket::Inet;
 use crate::net::tcp::Sysctl;
+use crate::net::vnet::Vnet;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -206,4 +210,101 @@ fn a_variable_that_the_target_lacks_is_refused() {
     });
     assert_eq!(refused, Err(Unfit::Sysctl(Errno::ENOENT)));
     assert_eq!(seen, [("net.inet.tcp.keepidle".to_owned(), 5)]);
+}
+
+/// An instance's record, as little as an image needs.
+fn instance(parent: Option<u32>, name: &str) -> schema::Instance {
+    let text = |s: &str| Text::copy(s).unwrap();
+    schema::Instance {
+        parent: parent.map(Ref::new),
+        name: text(name),
+        state: schema::InstanceState::Running,
+        priv_allow: List::new(),
+        priv_nosys: List::new(),
+        limits: List::new(),
+        children_max: None,
+        pid_max: 99_999,
+        last_pid: 1,
+        last_tid: 100_000,
+        randompid: 0,
+        hostname: text(name),
+        domainname: text(""),
+        hostuuid: text("00000000-0000-0000-0000-000000000000"),
+        hostid: 0,
+        uptime: Duration::ZERO,
+        securelevel: -1,
+    }
+}
+
+fn as_vnet(ip: IpStack) -> Vnet<Inet> {
+    let mut vnet = Vnet::new(1, "source", Inet::new);
+    vnet.ip = ip;
+    vnet
+}
+
+#[test]
+fn two_stacks_of_nested_instances_cross_in_one_image() {
+    let (outer, inner) = (as_vnet(lived_in().0), as_vnet(lived_in().0));
+    let header = Header {
+        osreldate: 1_500_000,
+        abi: schema::Abi::SimLp64,
+        features: 0,
+        optional_features: 0,
+    };
+    let mut w = Writer::new(List::new(), &header).unwrap();
+    let text = |s: &str| Text::copy(s).unwrap();
+    w.object(&schema::Info {
+        osrelease: text("15.0-RELEASE"),
+        machine_arch: text("amd64"),
+        writer: text("test"),
+    })
+    .unwrap();
+    let root = w.object(&instance(None, "web")).unwrap();
+    let nested = w.object(&instance(Some(root), "db")).unwrap();
+    let stacks = [(Ref::new(root), &outer), (Ref::new(nested), &inner)];
+    let vnets = capture_stacks(&mut w, &stacks, THEN).unwrap();
+    let bytes = w.finish().unwrap();
+
+    let mut image = NetImage::default();
+    let mut reader = Reader::new();
+    let mut input = bytes.as_slice();
+    while let Some(event) = reader.feed(&mut input).unwrap() {
+        if let Event::Object { id, object } = event {
+            image.object(id, object);
+        }
+    }
+    let mut built = image
+        .build(9, |i| format!("i{}", i.id()), |_| HERE)
+        .unwrap();
+    for (vnet, (owner, source)) in vnets.iter().zip(stacks) {
+        let mut target = built.remove(&vnet.id()).unwrap();
+        assert_eq!(target.instance, owner);
+        assert!(target.stack.is_suspended());
+        assert_eq!(target.stack.take_output(), None);
+        assert_eq!(target.stack.ip.fib, source.ip.fib);
+        let later = HERE.after(Duration::from_secs(100));
+        target.stack.resume(later);
+        let mut expected = source.ip.clone();
+        expected.shift_timers(THEN, later);
+        assert_eq!(target.stack.next_callout(), expected.next_callout());
+    }
+    assert!(built.is_empty());
+}
+
+#[test]
+fn a_stack_that_cannot_move_is_found_before_anything_is_written() {
+    let (good, mut bad) = (as_vnet(fresh()), as_vnet(fresh()));
+    let tun = bad.ip.if_attach("tun0", IfKind::Tun, 1500);
+    let header = Header {
+        osreldate: 1_500_000,
+        abi: schema::Abi::SimLp64,
+        features: 0,
+        optional_features: 0,
+    };
+    let mut w = Writer::new(List::new(), &header).unwrap();
+    let stacks = [(Ref::new(2), &good), (Ref::new(2), &bad)];
+    match capture_stacks(&mut w, &stacks, THEN) {
+        Err(CaptureError::Unmovable(1, Unmovable::Interface(at))) => assert_eq!(at, tun),
+        other => panic!("{other:?}"),
+    }
 }

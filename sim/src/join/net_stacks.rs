@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The stacks of an image: all vnets of the instances in it, written in one pass and built again.
+//!
+//! The order of kinds in an image makes phases over *all* vnets: every vnet, then every interface,
+//! every route, every neighbour. TCP's own state and the sockets come in later phases.
+//!
+//! - I1: what is read is only collected; [`NetImage::build`] makes the stacks when the whole image
+//!   has been vouched for, and a failure of it leaves nothing behind.
+//! - I2: built stacks are suspended: they are silent, and their timers stand, until they go on.
+
+use std::collections::BTreeMap;
+
+use vpscore::collections::{List, NoMemory};
+use vpscore::image::schema;
+use vpscore::image::{IfnetRef, InstanceRef, Object, VnetRef, WriteError, Writer};
+
+use super::net::{
+    Unfit, Unmovable, ifnet_record, llentry_record, restore_ifnet, restore_llentry, restore_route,
+    restore_vnet, route_record, vnet_record,
+};
+use crate::net::ifnet::IfIndex;
+use crate::net::socket::Inet;
+use crate::net::vnet::Vnet;
+use crate::time::Instant;
+
+/// Why stacks cannot be written.
+#[derive(Debug)]
+pub enum CaptureError {
+    /// Something in the stack at this place cannot be moved.
+    Unmovable(usize, Unmovable),
+    /// The image could not be written.
+    Write(WriteError<NoMemory>),
+}
+
+impl From<WriteError<NoMemory>> for CaptureError {
+    fn from(error: WriteError<NoMemory>) -> Self {
+        Self::Write(error)
+    }
+}
+
+/// Why records do not make stacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BuildError {
+    /// A record of this object refers to one that is not there.
+    Reference(u32),
+    /// The record of this object does not fit.
+    Unfit(u32, Unfit),
+}
+
+/// Writes the IP layers of `stacks` as they are at the kernel's moment `now`, or were when they were
+/// suspended; gives the references to their vnets in the same order.
+///
+/// # Errors
+/// What cannot be moved is found before anything is written, but for want of memory.
+pub fn capture_stacks(
+    w: &mut Writer<List<u8>>,
+    stacks: &[(InstanceRef, &Vnet<Inet>)],
+    now: Instant,
+) -> Result<Vec<VnetRef>, CaptureError> {
+    let unmovable = |at| move |what| CaptureError::Unmovable(at, what);
+    for (at, (_, stack)) in stacks.iter().enumerate() {
+        for (index, ifnet) in stack.ip.ifnets() {
+            ifnet_record(index, ifnet, VnetRef::new(0)).map_err(unmovable(at))?;
+        }
+    }
+    let mut vnets = Vec::new();
+    for (at, (instance, stack)) in stacks.iter().enumerate() {
+        let tcp = &stack.transports.tcp.sysctl;
+        let record = vnet_record(&stack.ip, tcp, *instance).map_err(unmovable(at))?;
+        vnets.push(w.put(&record)?);
+    }
+    let mut ifnets: BTreeMap<(usize, IfIndex), IfnetRef> = BTreeMap::new();
+    for (at, (vnet, (_, stack))) in vnets.iter().zip(stacks).enumerate() {
+        for (index, ifnet) in stack.ip.ifnets() {
+            let record = ifnet_record(index, ifnet, *vnet).map_err(unmovable(at))?;
+            ifnets.insert((at, index), w.put(&record)?);
+        }
+    }
+    let ifp = |at: usize, index: IfIndex| ifnets.get(&(at, index)).copied();
+    for (at, (vnet, (_, stack))) in vnets.iter().zip(stacks).enumerate() {
+        for route in stack.ip.fib().routes() {
+            let record = route_record(route, *vnet, |index| ifp(at, index));
+            if let Some(record) = record.map_err(unmovable(at))? {
+                w.object(&record)?;
+            }
+        }
+    }
+    for (at, (_, stack)) in stacks.iter().enumerate() {
+        let local = stack.suspended_at.unwrap_or_else(|| stack.local(now));
+        for ((index, addr), entry) in &stack.ip.lltable.entries {
+            let by = ifp(at, *index).ok_or(Unmovable::Interface(*index));
+            let record = by.and_then(|by| llentry_record(local, *addr, entry, by));
+            w.object(&record.map_err(unmovable(at))?)?;
+        }
+    }
+    Ok(vnets)
+}
+
+/// The stacks of an image that is being read.
+#[derive(Debug, Default)]
+pub struct NetImage {
+    vnets: BTreeMap<u32, schema::Vnet>,
+    ifnets: BTreeMap<u32, schema::Ifnet>,
+    routes: Vec<(u32, schema::Route)>,
+    llentries: Vec<(u32, schema::Llentry)>,
+}
+
+/// A stack built from an image.
+#[derive(Debug)]
+pub struct BuiltStack {
+    /// The instance's object in the image.
+    pub instance: InstanceRef,
+    /// The stack, suspended.
+    pub stack: Vnet<Inet>,
+}
+
+impl NetImage {
+    /// Takes a record of a stack in; gives any other back.
+    pub fn object(&mut self, id: u32, object: Object) -> Option<Object> {
+        match object {
+            Object::Vnet(record) => {
+                self.vnets.insert(id, record);
+            }
+            Object::Ifnet(record) => {
+                self.ifnets.insert(id, record);
+            }
+            Object::Route(record) => self.routes.push((id, record)),
+            Object::Llentry(record) => self.llentries.push((id, record)),
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// Builds the stacks, by the number of their vnet in the image; each is suspended.
+    ///
+    /// `label` names the random streams of the stack of an instance, `local` is the moment on its own
+    /// clock, as the image says it.
+    ///
+    /// # Errors
+    /// Which record does not fit.
+    pub fn build(
+        self,
+        seed: u64,
+        label: impl Fn(InstanceRef) -> String,
+        local: impl Fn(InstanceRef) -> Instant,
+    ) -> Result<BTreeMap<u32, BuiltStack>, BuildError> {
+        let unfit = |id| move |why| BuildError::Unfit(id, why);
+        let mut built = BTreeMap::new();
+        for (id, record) in &self.vnets {
+            let instance = record.instance;
+            let mut stack = Vnet::new(seed, &label(instance), Inet::new);
+            stack.suspended_at = Some(local(instance));
+            stack.ip.set_now(local(instance));
+            let inet = &mut stack.transports;
+            restore_vnet(record, &mut stack.ip, |name, value| {
+                inet.sysctl_set(name, value)
+            })
+            .map_err(unfit(*id))?;
+            built.insert(*id, BuiltStack { instance, stack });
+        }
+        let mut places: BTreeMap<u32, (u32, IfIndex)> = BTreeMap::new();
+        for (id, record) in &self.ifnets {
+            let vnet = record.if_vnet.id();
+            let target = built.get_mut(&vnet).ok_or(BuildError::Reference(*id))?;
+            let index = restore_ifnet(record, &mut target.stack.ip).map_err(unfit(*id))?;
+            places.insert(*id, (vnet, index));
+        }
+        let place = |id: u32, by: IfnetRef| {
+            let found = places.get(&by.id()).copied();
+            found.ok_or(BuildError::Reference(id))
+        };
+        for (id, record) in &self.routes {
+            let (vnet, index) = place(*id, record.ifp)?;
+            if vnet != record.vnet.id() {
+                return Err(BuildError::Reference(*id));
+            }
+            let target = built.get_mut(&vnet).ok_or(BuildError::Reference(*id))?;
+            restore_route(record, &mut target.stack.ip, index).map_err(unfit(*id))?;
+        }
+        for (id, record) in &self.llentries {
+            let (vnet, index) = place(*id, record.ifp)?;
+            let target = built.get_mut(&vnet).ok_or(BuildError::Reference(*id))?;
+            let now = local(target.instance);
+            restore_llentry(now, record, &mut target.stack.ip, index);
+        }
+        Ok(built)
+    }
+}
