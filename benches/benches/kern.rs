@@ -44,6 +44,7 @@ fn step(kern: &mut Kern, slices: usize) {
 }
 
 fn bench(c: &mut Criterion) {
+    benches::assert_unchecked();
     let mut kern = boot(GETPID);
     // A slice is one call and the instructions up to the next.
     c.bench_function("kern/getpid", |b| b.iter(|| step(&mut kern, 1)));

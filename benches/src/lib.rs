@@ -1,3 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What the benches share. The benches themselves are in `benches/`, one file a subject; each
 //! states its sizes, its key distribution and what a worse figure would mean.
+//!
+//! `cargo bench -p benches` builds the core without its checks; building the whole workspace at
+//! once turns them on for everyone, and then nothing is measured ([`assert_unchecked`]).
+
+pub mod host;
+
+/// Refuses to measure a core that checks its invariants after every change.
+///
+/// # Panics
+/// Where it does and this is a measurement, not a test run of the bench.
+pub fn assert_unchecked() {
+    let measuring = std::env::args().any(|arg| arg == "--bench");
+    assert!(
+        !(measuring && vpscore::CHECKED),
+        "the core was built with its checks: run `cargo bench -p benches`"
+    );
+}

@@ -9,4 +9,6 @@ pub mod host_kernel;
 pub mod host_lock;
 pub mod image;
 pub mod migrate;
+// The models ask the core for its invariants.
+#[cfg(feature = "checks")]
 pub mod model;
