@@ -94,26 +94,20 @@ vps_iov(struct iovec *iov, const char *name, const void *value, size_t len)
 	iov[1].iov_len = len;
 }
 
-int
-vps_k_prison_create(vps_prison_t parent, vps_instance_t instance,
-    const char *name, size_t namelen, vps_prison_t *out)
+/* Makes a prison of that name; its id, which jail_set(2) returns, in *jid. */
+static int
+vps_prison_make(struct prison *ppr, char *full, int *jid)
 {
 	struct thread *td = curthread;
-	struct prison *ppr = (struct prison *)parent, *pr;
 	struct iovec iov[10];
 	struct ucred *saved;
 	struct uio uio;
-	char full[VPS_NAME_SIZE];
 	register_t ret;
-	int error, children, vnet;
+	int children, error, vnet;
 
 	/* The core counts instances; a prison must allow fewer than its parent. */
 	children = MAX((ppr == NULL ? &prison0 : ppr)->pr_childmax - 1, 0);
 	vnet = JAIL_SYS_NEW;
-	if (snprintf(full, sizeof(full), "%s%s%.*s",
-	    ppr == NULL ? "" : ppr->pr_name, ppr == NULL ? "" : ".",
-	    (int)namelen, name) >= (int)sizeof(full))
-		return (ENAMETOOLONG);
 	vps_iov(&iov[0], "name", full, strlen(full) + 1);
 	vps_iov(&iov[2], "persist", NULL, 0);
 	vps_iov(&iov[4], "vnet", &vnet, sizeof(vnet));
@@ -127,16 +121,41 @@ vps_k_prison_create(vps_prison_t parent, vps_instance_t instance,
 	saved = vps_as_host(td);
 	error = kern_jail_set(td, &uio, JAIL_CREATE);
 	vps_as_self(td, saved);
+	*jid = (int)td->td_retval[0];
+	td->td_retval[0] = ret;
+	return (error);
+}
+
+/*
+ * The prison's name is the instance's, dotted.  Where a prison still holds
+ * that, one that is dying or somebody else's, the instance's id is added.
+ */
+int
+vps_k_prison_create(vps_prison_t parent, vps_instance_t instance,
+    const char *name, size_t namelen, vps_prison_t *out)
+{
+	struct prison *ppr = (struct prison *)parent, *pr;
+	char full[VPS_NAME_SIZE];
+	int error, jid, len;
+
+	len = snprintf(full, sizeof(full), "%s%s%.*s",
+	    ppr == NULL ? "" : ppr->pr_name, ppr == NULL ? "" : ".",
+	    (int)namelen, name);
+	if (len >= (int)sizeof(full))
+		return (ENAMETOOLONG);
+	error = vps_prison_make(ppr, full, &jid);
+	if (error == EEXIST && snprintf(full + len, sizeof(full) - len,
+	    "-%jx", (uintmax_t)instance) < (int)sizeof(full) - len)
+		error = vps_prison_make(ppr, full, &jid);
 	if (error != 0)
 		return (error);
 	sx_slock(&allprison_lock);
-	pr = prison_find((int)td->td_retval[0]);
+	pr = prison_find(jid);
 	if (pr != NULL) {
 		prison_hold_locked(pr);
 		mtx_unlock(&pr->pr_mtx);
 	}
 	sx_sunlock(&allprison_lock);
-	td->td_retval[0] = ret;
 	if (pr == NULL)
 		return (ENOENT);
 	error = osd_jail_set(pr, instance_slot, (void *)instance);
@@ -145,6 +164,27 @@ vps_k_prison_create(vps_prison_t parent, vps_instance_t instance,
 	else
 		*out = (vps_prison_t)pr;
 	return (error);
+}
+
+/*
+ * Waits a moment until nobody but us holds the prison: credentials of
+ * processes just reaped go a little later than they do.  Some stay for long,
+ * since buffers keep the credential that they were read with: the prison then
+ * goes when those do, under its name, as a jail(8) does.
+ */
+static void
+vps_prison_settle(struct prison *pr)
+{
+	int refs, tries;
+
+	for (tries = 0; tries < 3; tries++) {
+		mtx_lock(&pr->pr_mtx);
+		refs = pr->pr_ref;
+		mtx_unlock(&pr->pr_mtx);
+		if (refs == 1)
+			return;
+		pause("vpsref", MAX(hz / 20, 1));
+	}
 }
 
 int
@@ -164,6 +204,7 @@ vps_k_prison_destroy(vps_prison_t prison)
 	/* Somebody may have removed it by jail(8): then it is gone as asked. */
 	if (error != 0 && error != EINVAL)
 		return (error);
+	vps_prison_settle(pr);
 	prison_free(pr);
 	return (0);
 }
@@ -281,19 +322,32 @@ again:
 	sx_sunlock(&allproc_lock);
 }
 
+/*
+ * Whether a process of the prison is on the list.  Children of a dead reaper
+ * come to the one above without waking it (reaper_abandon_children()), so the
+ * parents of zombies are reminded.
+ */
 static int
 vps_list_has(struct proclist *list, struct prison *pr)
 {
-	struct proc *p;
-	int has;
+	struct proc *p, *parent;
+	int has, inside;
 
 	has = 0;
 	LIST_FOREACH(p, list, p_list) {
 		PROC_LOCK(p);
-		has = vps_proc_inside(p, pr);
+		inside = vps_proc_inside(p, pr);
+		parent = p->p_state == PRS_ZOMBIE ? p->p_pptr : NULL;
 		PROC_UNLOCK(p);
-		if (has)
-			break;
+		if (!inside)
+			continue;
+		has = 1;
+		if (parent == NULL)
+			continue;
+		PROC_LOCK(parent);
+		parent->p_flag |= P_STATCHILD;
+		wakeup(parent);
+		PROC_UNLOCK(parent);
 	}
 	return (has);
 }
@@ -305,12 +359,14 @@ vps_k_prison_drain(vps_prison_t prison)
 	int has, tenths;
 
 	for (tenths = 0; tenths < VPS_DRAIN_TENTHS; tenths++) {
+		sx_slock(&proctree_lock);
 		sx_slock(&allproc_lock);
 		has = vps_list_has(&allproc, pr);
 #if __FreeBSD_version < 1300000
-		has = has || vps_list_has(&zombproc, pr);
+		has |= vps_list_has(&zombproc, pr);
 #endif
 		sx_sunlock(&allproc_lock);
+		sx_sunlock(&proctree_lock);
 		if (!has)
 			return (0);
 		pause("vpsdrn", MAX(hz / 10, 1));

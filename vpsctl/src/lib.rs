@@ -8,3 +8,4 @@ pub mod memory;
 pub mod out;
 pub mod start;
 pub mod sys;
+pub mod tally;

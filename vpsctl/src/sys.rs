@@ -27,11 +27,14 @@ mod nr {
     pub(super) const IOCTL: usize = 54;
     pub(super) const EXECVE: usize = 59;
     pub(super) const GETPGRP: usize = 81;
+    pub(super) const DUP2: usize = 90;
     pub(super) const SETPGID: usize = 82;
     pub(super) const SETSID: usize = 147;
     pub(super) const GETPGID: usize = 207;
     pub(super) const NANOSLEEP: usize = 240;
     pub(super) const GETSID: usize = 310;
+    pub(super) const KLDUNLOAD: usize = 305;
+    pub(super) const KLDFIND: usize = 306;
     pub(super) const SIGPROCMASK: usize = 340;
     pub(super) const SIGTIMEDWAIT: usize = 345;
     pub(super) const SIGACTION: usize = 416;
@@ -114,6 +117,11 @@ pub fn close(fd: i32) {
     let _ = call!(nr::CLOSE, fd);
 }
 
+/// `dup2(2)`.
+pub fn dup2(from: i32, to: i32) {
+    let _ = call!(nr::DUP2, from, to);
+}
+
 /// `pipe2(2)`: the end to read and the end to write.
 pub fn pipe() -> Result<(i32, i32)> {
     let mut ends = [0i32; 2];
@@ -173,6 +181,19 @@ pub fn ioctl<T>(fd: i32, request: u64, argument: &mut T) -> Result<()> {
     call!(nr::IOCTL, fd, request, core::ptr::from_mut(argument)).map(|_| ())
 }
 
+/// Unloads a kernel module by its file's name (`kldunload(2)`).
+pub fn kldunload(file: &CStr) -> Result<()> {
+    let (id, _) = call!(nr::KLDFIND, file.as_ptr())?;
+    call!(nr::KLDUNLOAD, id).map(|_| ())
+}
+
+/// Bytes that wait to be read (`FIONREAD`).
+pub fn unread(fd: i32) -> i32 {
+    let mut count = 0;
+    let _ = ioctl(fd, 0x4004_667f, &mut count);
+    count
+}
+
 /// `execve(2)`; `argv` and `envp` end with a null pointer. Returns only where it fails.
 ///
 /// # Safety
@@ -186,8 +207,13 @@ pub unsafe fn execve(path: &CStr, argv: &[*const u8], envp: *const *const u8) ->
 
 /// Sleeps so many milliseconds.
 pub fn sleep_ms(ms: u64) {
+    let _ = try_sleep_ms(ms);
+}
+
+/// The same, telling whether a signal has cut it short.
+pub fn try_sleep_ms(ms: u64) -> Result<()> {
     let time = [(ms / 1000) as i64, ((ms % 1000) * 1_000_000) as i64];
-    let _ = call!(nr::NANOSLEEP, time.as_ptr(), 0usize);
+    call!(nr::NANOSLEEP, time.as_ptr(), 0usize).map(|_| ())
 }
 
 /// Blocks a signal, so that [`take_signal`] can wait for it.

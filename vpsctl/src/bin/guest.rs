@@ -6,8 +6,11 @@
 #![no_std]
 #![cfg_attr(target_os = "none", no_main)]
 
+use core::ffi::CStr;
+
 use vpsctl::start::Args;
-use vpsctl::{say, sys};
+use vpsctl::sys;
+use vpsctl::tally::{self, Tally, for_ever, in_child, spawn, status_of};
 
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
@@ -17,50 +20,31 @@ const ESRCH: i32 = 3;
 
 vpsctl::program!(run);
 
-/// Counts what is not as it should be.
-struct Tally {
-    bad: i32,
-}
-
-impl Tally {
-    fn is<T: PartialEq + core::fmt::Debug>(&mut self, what: &str, found: T, wanted: T) {
-        let good = found == wanted;
-        if !good {
-            self.bad += 1;
-        }
-        let mark = if good { "ok" } else { "NO" };
-        say!("guest: {mark} {what}: {found:?} (wanted {wanted:?})");
-    }
-}
-
 fn run(args: Args) -> i32 {
-    let mut tally = Tally { bad: 0 };
+    let mut tally = Tally::new("guest");
     match args.text(1) {
-        None | Some("init") => init(&mut tally),
-        Some("second") => second(&mut tally),
-        Some("exec") => {
-            return if sys::getpid() == number(&args, 2) {
-                0
-            } else {
-                1
-            };
-        }
-        Some("sleep") => loop {
-            sys::sleep_ms(100);
+        None | Some("init") => init(&mut tally, args.get(0).unwrap_or(c"")),
+        Some("outer") => match (args.get(0), args.get(2)) {
+            (Some(own), Some(vpsctl)) => outer(&mut tally, own, vpsctl),
+            _ => return 64,
         },
+        Some("second") => second(&mut tally),
+        Some("exec") => return i32::from(sys::getpid() != number(&args, 2)),
+        Some("storm") => return storm(number(&args, 2)),
+        Some("ticker") => return ticker(number(&args, 2)),
+        Some("sleep") => return for_ever(),
+        Some("reaper") => return reaper(),
         Some(_) => return 64,
     }
-    say!("guest: {} not as wanted", tally.bad);
-    tally.bad
+    tally.end()
 }
 
 fn number(args: &Args, index: usize) -> i32 {
-    args.text(index)
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(-1)
+    let text = args.text(index);
+    text.and_then(|text| text.parse().ok()).unwrap_or(-1)
 }
 
-fn init(tally: &mut Tally) {
+fn init(tally: &mut Tally, own: &CStr) {
     tally.is("init's getpid", sys::getpid(), 1);
     tally.is("init's parent is out of view", sys::getppid(), 0);
     tally.is("nobody else there", sys::kill(2, 0), Err(sys::Errno(ESRCH)));
@@ -68,6 +52,11 @@ fn init(tally: &mut Tally) {
     signals(tally);
     groups(tally);
     orphan(tally);
+    let (_, same) = in_child(|| {
+        let mut text = [0; 8];
+        tally::become_program(&[own, c"exec", decimal(sys::getpid(), &mut text)])
+    });
+    tally.is("a program run by execve keeps the number", same, 0);
     tally.is(
         "init protects itself from SIGTERM",
         sys::kill(1, SIGTERM),
@@ -78,17 +67,19 @@ fn init(tally: &mut Tally) {
     tally.is("still there", sys::getpid(), 1);
 }
 
-/// Forks a child that runs `f` and exits with what it gives; its PID and that status.
-fn in_child(f: impl FnOnce() -> i32) -> (i32, i32) {
-    match sys::fork() {
-        Ok(0) => sys::exit(f()),
-        Ok(pid) => match sys::wait4(pid, 0) {
-            Ok((who, status)) if who == pid => (pid, status >> 8),
-            Ok((who, _)) => (pid, 1000 + who),
-            Err(errno) => (pid, 2000 + errno.0),
-        },
-        Err(errno) => (-errno.0, 0),
+/// A small number as text.
+fn decimal(number: i32, text: &mut [u8; 8]) -> &CStr {
+    let mut at = text.len() - 1;
+    let mut rest = number.unsigned_abs();
+    loop {
+        at -= 1;
+        text[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 || at == 0 {
+            break;
+        }
     }
+    CStr::from_bytes_until_nul(&text[at..]).unwrap_or(c"")
 }
 
 fn child_sees(tally: &mut Tally) {
@@ -115,15 +106,10 @@ fn child_sees(tally: &mut Tally) {
 }
 
 fn signals(tally: &mut Tally) {
-    let Ok(pid) = sys::fork() else {
+    let Ok(pid) = spawn(for_ever) else {
         tally.is("fork", false, true);
         return;
     };
-    if pid == 0 {
-        loop {
-            sys::sleep_ms(100);
-        }
-    }
     tally.is("kill(child, 0)", sys::kill(pid, 0), Ok(()));
     tally.is("kill(child, SIGTERM)", sys::kill(pid, SIGTERM), Ok(()));
     tally.is(
@@ -153,10 +139,7 @@ fn signals(tally: &mut Tally) {
 
 /// `kill(-1)` reaches all but init and the caller.
 fn broadcast(tally: &mut Tally) {
-    let sleeper = || loop {
-        sys::sleep_ms(100);
-    };
-    let (Ok(one), Ok(two)) = (spawn(sleeper), spawn(sleeper)) else {
+    let (Ok(one), Ok(two)) = (spawn(for_ever), spawn(for_ever)) else {
         tally.is("fork", false, true);
         return;
     };
@@ -166,15 +149,6 @@ fn broadcast(tally: &mut Tally) {
     tally.is("and the second", sys::wait4(two, 0), Ok((two, SIGKILL)));
     tally.is("and not init", sys::getpid(), 1);
     tally.is("numbers differ", caller != one && one != two, true);
-}
-
-fn spawn(f: impl FnOnce()) -> sys::Result<i32> {
-    let pid = sys::fork()?;
-    if pid == 0 {
-        f();
-        sys::exit(0);
-    }
-    Ok(pid)
 }
 
 fn groups(tally: &mut Tally) {
@@ -216,6 +190,7 @@ fn orphan(tally: &mut Tally) {
         let _ = spawn(|| {
             sys::sleep_ms(50);
             let _ = sys::write(write, &[sys::getppid() as u8, sys::getpid() as u8]);
+            0
         });
         0
     });
@@ -231,4 +206,101 @@ fn second(tally: &mut Tally) {
     tally.is("not init", sys::getpid() > 1, true);
     tally.is("parent out of view", sys::getppid(), 0);
     tally.is("init is there", sys::kill(1, 0), Ok(()));
+}
+
+/// Init of an instance that makes another inside, and runs programs there.
+fn outer(tally: &mut Tally, own: &CStr, vpsctl: &CStr) {
+    tally.is("outer is init", sys::getpid(), 1);
+    let create = [vpsctl, c"create", c"inner"];
+    tally.is("an instance makes one inside", tally::run(&create), 0);
+    let up = [vpsctl, c"show", c"a"];
+    tally.is("and cannot name itself from above", tally::run(&up), 1);
+    let inner = [vpsctl, c"exec", c"inner", own, c"init"];
+    tally.is("all is well in the inner one", tally::run(&inner), 0);
+    let Ok(runner) = spawn(|| tally::become_program(&[vpsctl, c"exec", c"inner", own, c"sleep"]))
+    else {
+        tally.is("fork", false, true);
+        return;
+    };
+    sys::sleep_ms(100);
+    // The runner's child has entered: it is the next number here, and 1 in there.
+    let below = runner + 1;
+    tally.is(
+        "what is below has a number above",
+        sys::kill(below, 0),
+        Ok(()),
+    );
+    tally.is(
+        "a signal from above is obeyed",
+        sys::kill(below, SIGKILL),
+        Ok(()),
+    );
+    let ended = sys::wait4(runner, 0).map(|(pid, status)| (pid, status_of(status)));
+    tally.is(
+        "and ends the inner init",
+        ended,
+        Ok((runner, 128 + SIGKILL)),
+    );
+    tally.is(
+        "and it is gone",
+        sys::kill(below, 0),
+        Err(sys::Errno(ESRCH)),
+    );
+    let destroy = [vpsctl, c"destroy", c"inner"];
+    tally.is("the inner one is destroyed", tally::run(&destroy), 0);
+}
+
+/// Forks, kills and reaps as fast as it can, some rounds: 0 where every number was as it should be.
+fn storm(rounds: i32) -> i32 {
+    for round in 0..rounds {
+        let mut children = [0; 8];
+        for child in &mut children {
+            let made = spawn(move || {
+                let (pid, seen) = in_child(|| sys::getpid() & 0x7f);
+                if seen != pid & 0x7f {
+                    return 1;
+                }
+                if round % 3 == 0 { for_ever() } else { 0 }
+            });
+            match made {
+                Ok(pid) => *child = pid,
+                Err(_) => return 2,
+            }
+        }
+        for child in children {
+            if round % 3 == 0 && sys::kill(child, SIGKILL).is_err() {
+                return 3;
+            }
+            let wanted = if round % 3 == 0 { 128 + SIGKILL } else { 0 };
+            match sys::wait4(child, 0) {
+                Ok((pid, status)) if pid == child && status_of(status) == wanted => {}
+                Ok(_) => return 4,
+                Err(_) => return 5,
+            }
+        }
+        // What the killed left goes to init.
+        while matches!(sys::wait4(-1, 1), Ok((pid, _)) if pid > 0) {}
+    }
+    0
+}
+
+/// Writes a byte every 20 ms, so many times; the status says how often a sleep was cut short.
+fn ticker(times: i32) -> i32 {
+    let mut cut = 0;
+    for _ in 0..times {
+        cut += i32::from(sys::try_sleep_ms(20).is_err());
+        if sys::write(1, b".").is_err() {
+            return 99;
+        }
+    }
+    cut
+}
+
+/// What an init does in the long run.
+fn reaper() -> i32 {
+    loop {
+        if sys::wait4(-1, 0).is_err() {
+            sys::sleep_ms(10);
+        }
+    }
 }

@@ -11,8 +11,9 @@ use super::tools::{self, Tools};
 const HELP: &str = "\
 cargo xtask vpsctl [--out DIR]
 
-Builds the static FreeBSD/amd64 programs `vpsctl` and `guest` (the program that looks at PID spaces from
-inside an instance) with the tools that `cargo xtask kmod` uses, into DIR (target/vpsctl).
+Builds the static FreeBSD/amd64 programs `vpsctl`, `guest` (which looks at PID spaces from inside an
+instance) and `trial` (which tries the module on a real kernel) with the tools that
+`cargo xtask kmod` uses, into DIR (target/vpsctl).
 ";
 
 /// Runs the task.
@@ -53,7 +54,7 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<()> {
         .arg(&built);
     tools::run(&mut command)?;
     std::fs::create_dir_all(&out)?;
-    for name in ["vpsctl", "guest"] {
+    for name in ["vpsctl", "guest", "trial"] {
         let from = built.join(target).join("release").join(name);
         let to = out.join(name);
         std::fs::copy(&from, &to).with_context(|| format!("cargo left no {}", from.display()))?;
