@@ -13,6 +13,7 @@ use crate::time::Instant;
 
 const IPPROTO_ICMP: u8 = 1;
 const IPPROTO_ICMPV6: u8 = 58;
+const ICMP6_PACKET_TOO_BIG: u8 = 2;
 /// Bytes of a UDP header.
 const UDP_HEADER: usize = 8;
 
@@ -65,6 +66,9 @@ impl Transport for Inet {
         proto: u8,
         quoted: &[u8],
     ) {
+        if ends.1.is_ipv6() && error.kind == ICMP6_PACKET_TOO_BIG {
+            self.tcp_mtudisc_update(cx, ends.1, error.mtu);
+        }
         match proto {
             IPPROTO_TCP => self.tcp_ctlinput(cx, error, ends, quoted, 0),
             PROTO_UDP => {

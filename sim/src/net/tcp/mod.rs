@@ -232,6 +232,17 @@ impl Inet {
         self.release_tfo();
     }
 
+    /// Chooses the congestion control of new connections (`net.inet.tcp.cc.algorithm`): `ESRCH` for
+    /// one that does not exist.
+    pub fn cc_algorithm_set(&mut self, name: &str) -> Result<(), Errno> {
+        let cubic = match Algorithm::from_name(name.trim()).ok_or(Errno::ESRCH)? {
+            Algorithm::Cubic => 1,
+            Algorithm::NewReno => 0,
+        };
+        self.tcp.sysctl.cubic = cubic;
+        Ok(())
+    }
+
     /// A variable's value by name (`sysctl(8)`): `ENOENT` for an unknown one.
     pub fn sysctl_get(&self, name: &str) -> Result<i64, Errno> {
         self.tcp.sysctl.get(name)

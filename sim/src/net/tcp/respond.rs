@@ -174,6 +174,7 @@ impl Conn<'_, '_> {
         signature_at: Option<usize>,
         ect: u8,
         df: bool,
+        port: u16,
     ) -> Result<(), Errno> {
         if let Some(at) = signature_at {
             self.tcp
@@ -190,13 +191,14 @@ impl Conn<'_, '_> {
                 .unwrap_or_else(|| self.cx.ip.default_ttl(header.dst.0)),
             flow: if v6 { self.inp.inp_flow } else { 0 },
             df,
-            port: self.tp.t_port,
+            port,
         };
         self.tcp.ip_output(self.cx, out, bytes)
     }
 
-    /// Sends a segment without text in the name of the connection (`tcp_respond`).
-    fn respond_as(&mut self, mut header: Header) {
+    /// Sends a segment without text in the name of the connection (`tcp_respond`), in UDP to `port`
+    /// unless that is 0.
+    fn respond_as(&mut self, mut header: Header, port: u16) {
         if header.flags & TH_RST == 0 {
             let win = self.so.so_rcv.space().clamp(0, i64::from(self.maxwin())) as u32;
             header.win = (win >> self.tp.rcv_scale) as u16;
@@ -219,12 +221,12 @@ impl Conn<'_, '_> {
         let bytes = header.emit(&options.bytes, 0);
         let df = self.tcp.sysctl.path_mtu_discovery != 0;
         self.tcp.stat.sndtotal += 1;
-        let _ = self.send_segment(header, bytes, options.signature_at, ect, df);
+        let _ = self.send_segment(header, bytes, options.signature_at, ect, df, port);
     }
 
-    /// Answers a segment in the name of the connection.
+    /// Answers a segment in the name of the connection, the way it came.
     pub(crate) fn respond(&mut self, seg: &Segment, ack: Seq, seq: Seq, flags: u16) {
-        self.respond_as(Header {
+        let header = Header {
             src: seg.dst,
             dst: seg.src,
             seq,
@@ -232,13 +234,14 @@ impl Conn<'_, '_> {
             flags,
             win: 0,
             urp: 0,
-        });
+        };
+        self.respond_as(header, seg.port);
     }
 
     /// A keep-alive probe.
     pub(crate) fn keepalive_probe(&mut self, ack: Seq, seq: Seq) {
         let inc = self.inp.inc;
-        self.respond_as(Header {
+        let header = Header {
             src: (inc.laddr, inc.lport),
             dst: (inc.faddr, inc.fport),
             seq,
@@ -246,7 +249,8 @@ impl Conn<'_, '_> {
             flags: TH_ACK,
             win: 0,
             urp: 0,
-        });
+        };
+        self.respond_as(header, self.tp.t_port);
     }
 
     /// Asks the peer to prove that it is the peer (RFC 5961), not more often than is healthy

@@ -23,11 +23,30 @@ const TCP_KEEPIDLE: i32 = 256;
 const TCP_KEEPINTVL: i32 = 512;
 const TCP_KEEPCNT: i32 = 1024;
 const TCP_FASTOPEN: i32 = 1025;
+const TCP_FUNCTION_BLK: i32 = 8192;
+
+/// Bytes of a stack's name in `struct tcp_function_set`, which a count follows.
+const TCP_FUNCTION_NAME_LEN_MAX: usize = 32;
+/// The one stack that there is.
+const FUNCTION_SET: &[u8] = b"freebsd";
 
 /// Bytes of a Fast Open pre-shared key (`TCP_FASTOPEN_PSK_LEN`).
 const PSK_LEN: usize = 16;
 
 use crate::net::socket::int;
+
+/// Chooses the stack of a connection: `ENOENT` for any but the default one (`tcp_ctloutput_set`).
+fn set_function(value: &[u8]) -> Result<(), Errno> {
+    let name = value
+        .get(..TCP_FUNCTION_NAME_LEN_MAX)
+        .ok_or(Errno::EINVAL)?;
+    let end = name.iter().position(|b| *b == 0).unwrap_or(name.len());
+    if &name[..end] == FUNCTION_SET {
+        Ok(())
+    } else {
+        Err(Errno::ENOENT)
+    }
+}
 
 impl Conn<'_, '_> {
     pub(crate) fn set_option(&mut self, name: i32, value: &[u8]) -> Result<(), Errno> {
@@ -58,6 +77,7 @@ impl Conn<'_, '_> {
                 self.rearm_finwait2();
             }
             TCP_FASTOPEN => return self.set_fastopen(value),
+            TCP_FUNCTION_BLK => return set_function(value),
             TCP_INFO => return Err(Errno::EINVAL),
             _ => return Err(Errno::ENOPROTOOPT),
         }
@@ -177,6 +197,11 @@ impl Conn<'_, '_> {
                 let mut name = self.tp.t_ccv.algo.name().as_bytes().to_vec();
                 name.push(0);
                 return Ok(name);
+            }
+            TCP_FUNCTION_BLK => {
+                let mut set = FUNCTION_SET.to_vec();
+                set.resize(TCP_FUNCTION_NAME_LEN_MAX + 4, 0);
+                return Ok(set);
             }
             _ => return Err(Errno::ENOPROTOOPT),
         };

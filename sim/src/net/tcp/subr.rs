@@ -240,7 +240,7 @@ impl Conn<'_, '_> {
     /// Settles segment size and buffer sizes when the peer's SYN is known (`tcp_mss`).
     pub(crate) fn mss(&mut self, offer: Option<u32>) {
         self.mss_update(offer, None);
-        let sb_max = self.tcp.sysctl.maxsockbuf as u32;
+        let sb_max = u32::try_from(self.tcp.sysctl.maxsockbuf).unwrap_or(u32::MAX);
         let mss = self.tp.t_maxseg;
         let hiwat = self.so.so_snd.sb_hiwat;
         if hiwat < mss {

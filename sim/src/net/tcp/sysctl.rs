@@ -138,7 +138,7 @@ variables! {
     udp_tunneling_port: "net.inet.tcp.udp_tunneling_port" = 0, 0..=65_535;
     udp_tunneling_overhead: "net.inet.tcp.udp_tunneling_overhead" = 8, 8..=1_024;
     cubic: "net.inet.tcp.cc.algorithm_cubic" = 1, BOOL;
-    maxsockbuf: "kern.ipc.maxsockbuf" = 2_097_152, 2_560..=i64::from(i32::MAX);
+    maxsockbuf: "kern.ipc.maxsockbuf" = 2_097_152, 2_304..=i64::MAX;
     somaxconn: "kern.ipc.soacceptqueue" = 128, 1..=0x7fff_ffff / 3;
     icmplim: "net.inet.icmp.icmplim" = 200, 0..=i64::from(i32::MAX);
 }
@@ -148,7 +148,8 @@ impl Sysctl {
     ///
     /// `sb_max` also pays for the mbufs: `sb_max * MCLBYTES / (MSIZE + MCLBYTES)`.
     pub(crate) fn sb_max_adj(&self) -> u32 {
-        (self.maxsockbuf * 2048 / (256 + 2048)) as u32
+        let adjusted = i128::from(self.maxsockbuf) * 2048 / (256 + 2048);
+        u32::try_from(adjusted).unwrap_or(u32::MAX)
     }
 
     /// The window scale that lets a window reach the largest buffer (`tcp_connect`,

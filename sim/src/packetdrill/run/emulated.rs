@@ -85,9 +85,20 @@ impl Stack for TunStack {
     }
 
     fn sysctl(&mut self, now: Instant, name: &str, value: &str) -> Result<(), Errno> {
+        // The one variable of these whose value is a word.
+        if name == "net.inet.tcp.cc.algorithm" {
+            return self
+                .vnet
+                .with_transports(now, |inet, _| inet.cc_algorithm_set(value));
+        }
         let value = value.trim().parse::<i64>().map_err(|_| Errno::EINVAL)?;
-        self.vnet
-            .with_transports(now, |inet, _| inet.sysctl_set(name, value))
+        let set = self
+            .vnet
+            .with_transports(now, |inet, _| inet.sysctl_set(name, value));
+        match set {
+            Err(Errno::ENOENT) => self.vnet.configure(now, |ip| ip.sysctl_set(name, value)),
+            set => set,
+        }
     }
 
     fn connections(&self) -> Vec<Connection> {

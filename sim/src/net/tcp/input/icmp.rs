@@ -82,6 +82,16 @@ impl Inet {
         });
     }
 
+    /// Notes the path MTU that an ICMPv6 error tells, whatever the transport
+    /// (`icmp6_mtudisc_update`, `icmp6.c`, 15.0).
+    pub(crate) fn tcp_mtudisc_update(&mut self, cx: &mut Cx<'_>, peer: IpAddr, mtu: u32) {
+        let mtu = mtu.max(IPV6_MMTU);
+        if mtu < cx.ip.mtu_for(peer) {
+            let limits = self.tcp.hostcache_limits();
+            self.tcp.hostcache.update_mtu(peer, mtu, cx.now, limits);
+        }
+    }
+
     /// The path MTU to try, no less than what must always work (`tcp_next_pmtu`,
     /// `tcp6_next_pmtu`).
     fn next_mtu(&self, offered: u32, v6: bool) -> u32 {

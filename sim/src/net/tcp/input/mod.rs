@@ -64,6 +64,10 @@ impl Pass {
 enum Owner {
     /// Nobody's, or of a block that is gone.
     None,
+    /// Of no interest to its owner (`IP_MINTTL`).
+    Ignored,
+    /// A socket's that is bound, no more.
+    Closed(SoId),
     /// A connection's in any state but the following.
     Conn(SoId),
     /// Of a connection that has ended lately.
@@ -115,12 +119,11 @@ impl Inet {
             return Owner::None;
         };
         if entry.inp.inp_ip_minttl > seg.ttl {
-            return Owner::None;
+            return Owner::Ignored;
         }
         match tp.t_state {
-            State::Closed => Owner::None,
             State::Listen if entry.so.sol.is_some() => Owner::Listen(so),
-            State::Listen => Owner::None,
+            State::Closed | State::Listen => Owner::Closed(so),
             State::TimeWait => Owner::TimeWait(so),
             _ => Owner::Conn(so),
         }
@@ -133,20 +136,22 @@ impl Inet {
             fport: seg.src.1,
             lport: seg.dst.1,
         };
-        match self.owner(&inc, &seg, true) {
-            Owner::None => self.no_connection(cx, &seg),
+        let mut owner = self.owner(&inc, &seg, true);
+        if let Owner::TimeWait(so) = owner {
+            let again = self.with_conn(so, cx, |conn| conn.twcheck(&seg));
+            if again != Some(true) {
+                return;
+            }
+            owner = self.owner(&inc, &seg, true);
+        }
+        match owner {
+            Owner::None | Owner::TimeWait(_) => self.no_connection(cx, &seg),
+            Owner::Ignored => {}
+            Owner::Closed(so) => {
+                self.with_conn(so, cx, |conn| conn.dropwithreset(&seg, Reason::ClosedPort));
+            }
             Owner::Listen(so) => self.listen_input(cx, so, &inc, seg),
             Owner::Conn(so) => self.conn_input(cx, so, seg),
-            Owner::TimeWait(so) => {
-                let again = self.with_conn(so, cx, |conn| conn.twcheck(&seg));
-                if again == Some(true) {
-                    match self.owner(&inc, &seg, true) {
-                        Owner::Listen(so) => self.listen_input(cx, so, &inc, seg),
-                        Owner::Conn(so) => self.conn_input(cx, so, seg),
-                        Owner::None | Owner::TimeWait(_) => self.no_connection(cx, &seg),
-                    }
-                }
-            }
         }
     }
 

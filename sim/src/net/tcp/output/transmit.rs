@@ -165,7 +165,7 @@ impl Conn<'_, '_> {
             .bytes
             .copy_out(plan.off as usize, plan.len as usize, &mut bytes);
         let df = self.dont_fragment(plan);
-        self.send_segment(header, bytes, options.signature_at, ect, df)
+        self.send_segment(header, bytes, options.signature_at, ect, df, self.tp.t_port)
     }
 
     /// ECN flags of the segment; returns the codepoint for the IP header.
