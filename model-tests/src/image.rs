@@ -27,7 +27,7 @@ pub enum Item {
     /// The header.
     Header(Header),
     /// A record with its number.
-    Object(u32, Object),
+    Object(u32, Box<Object>),
     /// A page of an object.
     Page(u32, u64, Box<[u8; PAGE_SIZE]>),
     /// So many pages of zeros of an object.
@@ -44,7 +44,7 @@ impl From<Event<'_>> for Item {
     fn from(event: Event<'_>) -> Self {
         match event {
             Event::Header(header) => Self::Header(header),
-            Event::Object { id, object } => Self::Object(id, object),
+            Event::Object { id, object } => Self::Object(id, Box::new(object)),
             Event::Page {
                 object,
                 pindex,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The search through all states.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use vpscore::migrate::source;
@@ -47,7 +47,7 @@ pub fn explore(faults: &Faults) -> Result<Explored, String> {
         nowhere: 0,
     };
     let start = World::new();
-    let mut seen = HashMap::from([(print_of(&start), 0_usize)]);
+    let mut seen = BTreeMap::from([(print_of(&start), 0_usize)]);
     let mut history: Vec<(usize, Option<Step>)> = vec![(0, None)];
     let mut level = vec![(0_usize, start)];
     while !level.is_empty() {

@@ -31,7 +31,7 @@ const ROOM: usize = super::ether::ETHER_HDR_LEN;
 
 /// An IP packet as it leaves, with room before it for the header of its frame.
 ///
-/// I1: there are at least [`ROOM`] bytes before the packet.
+/// I1: there are at least `ROOM` bytes before the packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutPacket(Vec<u8>);
 

@@ -226,7 +226,7 @@ impl Sockbuf {
         i64::from(self.sb_hiwat) - i64::from(self.used())
     }
 
-    /// True where the flags of [`Sockbuf::sb_state`] include this one.
+    /// True where the flags of `sb_state` include this one.
     pub fn state(&self, flag: u16) -> bool {
         self.sb_state & flag != 0
     }

@@ -8,7 +8,7 @@
 //! - I2: a socket is freed when nobody refers to it: no descriptor, no accept queue, no protocol.
 //! - I3: a socket is on at most one accept queue, of the listener it names.
 //! - I4: after every public call the index of timers and the tables of addresses agree with the
-//!   control blocks ([`Inet::settle`]).
+//!   control blocks (`Inet::settle`).
 
 mod calls;
 mod opt;

@@ -17,7 +17,7 @@
 //! | a program calls | `usrreq`, `info` |
 //! | what is shared by all connections | `sysctl`, `hostcache`, `isn` |
 //!
-//! - I1: a connection is changed only through a [`Conn`], after which [`Inet::settle`] brings the
+//! - I1: a connection is changed only through a `Conn`, after which `Inet::settle` brings the
 //!   indices in step.
 //! - I2: nothing here panics on what a peer sends; what is out of bounds is dropped or answered as
 //!   the RFCs say.

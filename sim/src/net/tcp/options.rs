@@ -109,7 +109,7 @@ impl TcpOpt {
 
     /// The option bytes as `tcp_addoptions` lays them out.
     ///
-    /// An option that does not fit is left out; which ones went in is told by [`Emitted`].
+    /// An option that does not fit is left out; which ones went in is told by `Emitted`.
     pub fn emit(&self) -> Emitted {
         let mut out = Emitted {
             bytes: Vec::with_capacity(MAXOLEN),

@@ -7,7 +7,7 @@
 //! # Invariants
 //! * I1: one script, one stack: the outcome depends on nothing else.
 //! * I2: time moves only to the next event of the script or the next callout of the stack.
-//! * I3: a script ends; the runner waits [`PATIENCE`] for a packet or a call, never for ever.
+//! * I3: a script ends; the runner waits `PATIENCE` for a packet or a call, never for ever.
 
 pub mod calls;
 pub mod emulated;
