@@ -34,6 +34,10 @@ pub const PID_MAX: i32 = 99_999;
 /// The smallest `pid_max` of a space (`sysctl_kern_pid_max`, `kern_mib.c`, 15.0).
 pub const PID_MAX_LEAST: i32 = 300;
 
+/// Where the search for a free PID begins, and begins again after the end of the range
+/// (`fork_findpid`, `kern_fork.c`, 13.0 to 15.0; it was 100 until 12.x).
+pub const PID_AGAIN: i32 = 2;
+
 /// The largest `pid_max` that a space can be widened to, for benches of larger tables.
 ///
 /// PIDs index a two-level table; this bounds its upper level to 1024 leaves of 1024 numbers.

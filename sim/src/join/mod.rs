@@ -7,10 +7,10 @@
 //! translated where they cross, by the core's table. No rule of the virtualization is written
 //! here: each branch is about which joint to call with which numbers.
 //!
-//! * [`gate`]: the system-call gate and the hooks.
+//! * `gate`: the system-call gate and the hooks.
 //! * [`kpi`]: what the core asks of a kernel.
 //! * [`locks`]: hosted locks that check the lock rules.
-//! * [`manage`]: instances made, entered, stopped and destroyed.
+//! * `manage`: instances made, entered, stopped and destroyed.
 
 mod gate;
 pub mod kpi;

@@ -8,9 +8,9 @@ use super::types::{Pid, Tid};
 /// Thread ids begin above this (`NO_PID`, `sys/proc.h`).
 pub const NO_PID: i32 = 100_000;
 
-/// Where the search begins again when it has passed the largest id: low ids belong to daemons
-/// that do not exit.
-const PID_AGAIN: i32 = 100;
+/// Where the search begins again when it has passed the largest id. `fork_findpid` goes back to 2
+/// since 13.0; until 12.x it was 100.
+const PID_AGAIN: i32 = 2;
 
 impl Kern {
     /// Whether anything carries the id: a process, a group, a session, a reaper subtree.
@@ -27,10 +27,7 @@ impl Kern {
         let mut trial = self.lastpid + 1;
         for _ in 0..=max {
             if trial >= max {
-                trial %= max;
-                if trial < PID_AGAIN {
-                    trial += PID_AGAIN;
-                }
+                trial = PID_AGAIN;
             }
             if !self.id_named(Pid(trial)) {
                 self.lastpid = trial;
@@ -53,5 +50,21 @@ impl Kern {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Kern};
+    use super::*;
+
+    #[test]
+    fn after_the_largest_id_the_search_begins_again_at_the_first_after_init() {
+        let mut kern = Kern::new(Config::default());
+        let max = kern.config().pid_max;
+        kern.lastpid = max - 2;
+        assert_eq!(kern.find_pid(), Some(Pid(max - 1)));
+        assert_eq!(kern.find_pid(), Some(Pid(2)));
+        assert_eq!(kern.find_pid(), Some(Pid(3)));
     }
 }

@@ -10,7 +10,7 @@
 //! * I1: a request that is refused has changed nothing, but for a destruction that the kernel cut
 //!   short: that instance stays dying and the request can be repeated.
 //! * I2: the answer's memory is had before anything is done, so that nothing is done unanswered.
-//! * I3: whatever the bytes, there is an answer or [`NoMemory`].
+//! * I3: whatever the bytes, there is an answer or [`NoMemory`](crate::collections::NoMemory).
 //!
 //! # Failure modes
 //! [`Error`] is typed and maps totally to an errno, which is what the answer carries.

@@ -8,7 +8,7 @@
 //!
 //! Numbers are handed out as `fork_findpid` does (`kern_fork.c`, 15.0): the next one after the
 //! last, skipping those in use; at the end of the range the search starts again at its beginning
-//! (2 for PIDs). `tid_alloc` (`kern_thread.c`, 15.0) does the same for TIDs.
+//! ([`crate::limits::PID_AGAIN`] for PIDs). `tid_alloc` (`kern_thread.c`, 15.0) does the same for TIDs.
 //!
 //! # Invariants
 //! * I1: `used` is the sum of the leaves' counts, and a leaf's count that of its non-zero cells.

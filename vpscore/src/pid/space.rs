@@ -31,7 +31,7 @@ impl Space {
         Ok(Self {
             pids: Numbers::create(Range {
                 lowest: 1,
-                restart: 2,
+                restart: limits::PID_AGAIN,
                 end: pid_max.clamp(limits::PID_MAX_LEAST, limits::PID_MAX_WIDE),
             })?,
             tids: Numbers::create(Range {

@@ -13,7 +13,7 @@
 //!
 //! # Invariants
 //! * I1: what holds in an instance holds in its parent.
-//! * I2: the effective sets are those that [`Set::inherit`] makes from the parent's and the own.
+//! * I2: the effective sets are those that `Set::inherit` makes from the parent's and the own.
 //! * I3: the check is one bit test where it allows, two where it refuses, and writes nothing, for
 //!   it runs in a non-sleepable read-only section (`mac_priv_check`, `kern_priv.c`).
 //!

@@ -3,7 +3,7 @@
 //! (`syscallenter`, `syscallret`, `sys/kern/subr_syscall.c`, 15.0).
 //!
 //! A call's body gets its arguments and, where it has slept, the [`WaitState`] it left. It answers
-//! [`Outcome`]. Nothing else of it survives a sleep.
+//! `Outcome`. Nothing else of it survives a sleep.
 
 mod file;
 mod mem;
