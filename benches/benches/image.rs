@@ -65,7 +65,6 @@ fn decode(mut bytes: &[u8]) -> usize {
 /// Gives the first memory object `count` pages.
 fn with_pages(items: Vec<Item>, count: u64) -> Vec<Item> {
     let mut random = HostKernel::new(SEED);
-    let mut pages: Vec<Item> = Vec::new();
     let mut page = |at: u64| -> Option<Box<[u8; PAGE_SIZE]>> {
         let bytes = match at % 4 {
             0 | 1 => {
@@ -82,22 +81,27 @@ fn with_pages(items: Vec<Item>, count: u64) -> Vec<Item> {
     };
     let mut out = Vec::new();
     let mut filled = None;
-    for item in items {
-        match item {
-            Item::Object(id, Object::VmObject(mut object)) if filled.is_none() => {
-                object.size = count;
-                out.push(Item::Object(id, Object::VmObject(object)));
-                for at in 0..count {
-                    match page(at) {
-                        Some(bytes) => pages.push(Item::Page(id, at, bytes)),
-                        None => pages.push(Item::Zeros(id, at, 1)),
-                    }
+    for mut item in items {
+        let memory = match &mut item {
+            Item::Object(id, object) => match &mut **object {
+                Object::VmObject(object) if filled.is_none() => {
+                    object.size = count;
+                    Some(*id)
                 }
-                out.append(&mut pages);
-                filled = Some(id);
+                _ => None,
+            },
+            Item::Page(id, ..) | Item::Zeros(id, ..) if Some(*id) == filled => continue,
+            _ => None,
+        };
+        out.push(item);
+        if let Some(id) = memory {
+            for at in 0..count {
+                match page(at) {
+                    Some(bytes) => out.push(Item::Page(id, at, bytes)),
+                    None => out.push(Item::Zeros(id, at, 1)),
+                }
             }
-            Item::Page(id, ..) | Item::Zeros(id, ..) if Some(id) == filled => {}
-            other => out.push(other),
+            filled = Some(id);
         }
     }
     out

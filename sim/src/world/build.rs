@@ -13,7 +13,7 @@ use crate::net::ether::MacAddr;
 use crate::net::ifnet::IfAddr;
 use crate::net::link::WireConfig;
 use crate::time::Duration;
-use vpscore::racct::{Limit, Resource, UNLIMITED};
+use vpscore::racct::{Limit, Resource};
 
 impl World {
     /// Builds the hosts and instances of a scenario; nothing has happened in it yet. `seed` is used
@@ -70,7 +70,7 @@ impl World {
             let id = host.create_instance(&path, mac, address)?;
             if maxproc > 0 {
                 let limit = Limit {
-                    soft: UNLIMITED.min(maxproc),
+                    soft: maxproc,
                     hard: maxproc,
                 };
                 host.join
@@ -135,8 +135,8 @@ fn assemble(scenario: &Scenario) -> Result<Vec<guest::Program>, ScenarioError> {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        let assembled = guest::assemble(&text, &define)
-            .map_err(|e| wrong(Some(e.line as usize), e.to_string()))?;
+        let assembled =
+            guest::assemble(&text, &define).map_err(|e| wrong(Some(e.line), e.to_string()))?;
         programs.push(assembled);
     }
     Ok(programs)
