@@ -6,8 +6,9 @@ use vpscore::collections::List;
 use vpscore::image::schema::{
     Abi, Blocked, File, FileType, Filedesc, Filedescent, IfType, Ifaddr, Ifnet, InFlight, Info,
     Inherit, Instance, InstanceLimit, InstanceState, Itimer, Ksiginfo, LlState, Llentry, ObjType,
-    Pgrp, Pipe, PipeBuf, Proc, ProcState, Registers, Rlimit, Route, Rusage, Session, Sigaction,
-    Sigacts, Sigqueue, SysctlVar, Thread, Ucred, VmMapEntry, VmObject, Vmspace, Vnet, Wchan,
+    Pgrp, Pipe, PipeBuf, Proc, ProcState, Registers, Rlimit, Route, Rusage, Selected, Session,
+    Sigaction, Sigacts, Sigqueue, SysctlVar, Thread, Ucred, VmMapEntry, VmObject, Vmspace, Vnet,
+    Wchan,
 };
 use vpscore::image::{
     Error, Event, Header, Object, PAGE_SIZE, Reader, Ref, Sink, Trailer, WriteError, Writer,
@@ -203,6 +204,7 @@ pub fn instance(parent: Option<u32>, name: &str) -> Instance {
         hostid: 0,
         uptime: Duration::from_secs(4242),
         securelevel: -1,
+        depth_max: Some(3),
     }
 }
 
@@ -489,10 +491,12 @@ pub fn proc(pids: &[i32], refs: &ProcRefs, parent: Option<u32>, state: ProcState
         itimer_real: Some(Itimer {
             it_value: ms(10),
             it_interval: Duration::ZERO,
+            seq: Some(1),
         }),
         itimer_virtual: None,
         itimer_prof: None,
         p_textpath: bytes(b"/bin/echod"),
+        p_pglist: 0,
     }
 }
 
@@ -556,12 +560,21 @@ pub fn thread(tid: i32, ucred: u32, socket: u32) -> Thread {
             pcatch: true,
             progress: 0,
             state: list([]),
+            woken: None,
+            selected: Some(list([Selected {
+                wchan: Wchan::SockRcv,
+                object: Ref::new(socket),
+                arg: 0,
+            }])),
+            sleepq_seq: Some(0),
         }),
         td_base_user_pri: 120,
         td_pri_class: 3,
         td_runtime: ms(3),
         slice: None,
         runq_seq: None,
+        td_oncpu: None,
+        busy: Some(ms(1)),
     }
 }
 
@@ -620,6 +633,7 @@ pub fn sample() -> Result<Vec<u8>, Failure> {
         pg_session: Ref::new(session),
         pg_id: list([1]),
         pg_flags: 0,
+        instance: Ref::new(nested),
     })?;
     let refs = ProcRefs {
         pgrp,

@@ -291,15 +291,17 @@ impl<S> Tree<S> {
         Ok(())
     }
 
-    /// Replaces the privileges of an instance being restored; it has nothing below it yet.
+    /// Replaces the privileges of an instance being restored; it has nothing below it yet. With
+    /// `strict` it may wish for nothing that its parent does not hold; without, a wish is only that.
     ///
     /// # Errors
-    /// [`privilege::Error::NotHeld`] for the first that its parent does not hold.
+    /// [`privilege::Error::NotHeld`] for the first that its parent does not hold, if `strict`.
     pub fn restore_privileges(
         &mut self,
         id: InstanceId,
         allow: privilege::Bits,
         nosys: privilege::Bits,
+        strict: bool,
     ) -> Result<(), privilege::Error> {
         let Some(above) = self
             .node(id)
@@ -308,7 +310,9 @@ impl<S> Tree<S> {
         else {
             return Ok(());
         };
-        let set = privilege::Set::restore(allow, nosys, &above.privileges)?;
+        let host = privilege::Set::host();
+        let above = if strict { &above.privileges } else { &host };
+        let set = privilege::Set::restore(allow, nosys, above)?;
         if let Some(node) = self.node_mut(id) {
             node.privileges = set;
         }

@@ -91,6 +91,11 @@ impl Space {
         self.pids.set_last(last);
     }
 
+    /// The same for TIDs.
+    pub fn set_last_tid(&mut self, last: i32) {
+        self.tids.set_last(last);
+    }
+
     /// Whether the invariants hold.
     #[cfg(any(test, feature = "invariants"))]
     pub fn invariants(&self) -> bool {

@@ -3,8 +3,9 @@
 
 use crate::collections::NoMemory;
 use crate::errno::Errno;
-use crate::instance::{CreateError, ReapError, State, TransitionError};
+use crate::instance::{CeilingError, CreateError, ReapError, State, TransitionError};
 use crate::pid::PlanError;
+use crate::privilege;
 use crate::racct;
 use crate::types::InstanceId;
 
@@ -156,6 +157,10 @@ pub enum ManageError {
     Kernel(Errno),
     /// The kernel still holds something of the instance; it stays dying, or dead.
     Held(ReapError),
+    /// An instance being restored may have more below it than its parent.
+    Ceiling(CeilingError),
+    /// An instance being restored wishes for what its parent does not hold.
+    Privilege(privilege::Error),
 }
 
 impl ManageError {
@@ -167,6 +172,8 @@ impl ManageError {
             Self::State(error) => error.errno(),
             Self::Kernel(errno) => errno,
             Self::Held(error) => error.errno(),
+            Self::Ceiling(error) => error.errno(),
+            Self::Privilege(error) => error.errno(),
         }
     }
 }

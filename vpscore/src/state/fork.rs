@@ -306,7 +306,7 @@ impl State {
         }
     }
 
-    fn not_fenced(&self, id: InstanceId) -> Result<(), ForkError> {
+    pub(super) fn not_fenced(&self, id: InstanceId) -> Result<(), ForkError> {
         let fenced = self.tree.path_up(id).find(|node| node.fenced());
         fenced.map_or(Ok(()), |node| {
             Err(ForkError::Fenced {
@@ -329,15 +329,6 @@ impl State {
         match self.halting(instance) {
             Some(instance) => Err(ForkError::Halting { instance }),
             None => Ok(()),
-        }
-    }
-
-    fn may_restore(&self, instance: InstanceId) -> Result<(), ForkError> {
-        self.not_fenced(instance)?;
-        match self.tree.node(instance).map(|node| node.state()) {
-            None => Err(ForkError::Numbers(PlanError::NoInstance { instance })),
-            Some(Life::Restoring) => Ok(()),
-            Some(state) => Err(ForkError::WrongState { instance, state }),
         }
     }
 

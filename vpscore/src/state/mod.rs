@@ -31,6 +31,7 @@ mod attach;
 mod error;
 mod exit;
 mod fork;
+mod image;
 #[cfg(any(test, feature = "invariants"))]
 mod invariants;
 mod manage;
@@ -42,6 +43,7 @@ pub use attach::AttachReservation;
 pub use error::{AttachError, ForkError, ManageError, ThreadError};
 pub use exit::{Exit, SIGKILL};
 pub use fork::{Committed, ForkReservation, ThreadReservation};
+pub use image::{IdReservation, Settings, ZombieReservation};
 pub use report::{InstanceReport, ProcReport};
 
 use crate::collections::NoMemory;

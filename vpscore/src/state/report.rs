@@ -5,7 +5,7 @@ use super::Core;
 use crate::instance::{self, LookupError, Path};
 use crate::kpi::LockFamily;
 use crate::limits::DEPTH_MAX;
-use crate::pid::Stage;
+use crate::pid::{Entry, Stage};
 use crate::racct::{Resource, Usage};
 use crate::types::{HostId, InstanceId, PrisonHandle, ProcHandle, ViewId};
 
@@ -50,6 +50,20 @@ pub struct ProcReport {
 }
 
 impl ProcReport {
+    pub(super) fn of(entry: &Entry) -> Self {
+        let mut numbers = [0; DEPTH_MAX];
+        for (to, from) in numbers.iter_mut().zip(entry.numbers()) {
+            *to = *from;
+        }
+        Self {
+            instance: entry.instance(),
+            host: entry.host(),
+            stage: entry.stage(),
+            depth: entry.depth(),
+            numbers,
+        }
+    }
+
     /// Its numbers from the outermost instance to its own.
     pub fn numbers(&self) -> &[i32] {
         self.numbers.get(..self.depth).unwrap_or(&[])
@@ -106,17 +120,7 @@ impl<F: LockFamily> Core<F> {
     pub fn proc_report(&self, proc: ProcHandle) -> Option<ProcReport> {
         self.read(|state| {
             let (_, entry) = state.proc(proc)?;
-            let mut numbers = [0; DEPTH_MAX];
-            for (to, from) in numbers.iter_mut().zip(entry.numbers()) {
-                *to = *from;
-            }
-            Some(ProcReport {
-                instance: entry.instance(),
-                host: entry.host(),
-                stage: entry.stage(),
-                depth: entry.depth(),
-                numbers,
-            })
+            Some(ProcReport::of(entry))
         })
     }
 
@@ -125,17 +129,7 @@ impl<F: LockFamily> Core<F> {
     pub fn thread_report(&self, tid: HostId) -> Option<ProcReport> {
         self.read(|state| {
             let (_, entry) = state.threads.by_host(tid)?;
-            let mut numbers = [0; DEPTH_MAX];
-            for (to, from) in numbers.iter_mut().zip(entry.numbers()) {
-                *to = *from;
-            }
-            Some(ProcReport {
-                instance: entry.instance(),
-                host: entry.host(),
-                stage: entry.stage(),
-                depth: entry.depth(),
-                numbers,
-            })
+            Some(ProcReport::of(entry))
         })
     }
 

@@ -636,6 +636,104 @@ fn a_restored_process_has_the_numbers_of_the_image_inside_and_new_ones_above() {
 }
 
 #[test]
+fn a_restored_zombie_is_charged_without_a_thread_and_a_restored_number_lingers() {
+    let mut world = World::new();
+    let name = Name::parse(b"b").unwrap();
+    let b = world
+        .core
+        .instance_create(&mut world.kernel, VPS0, name, Birth::Restore, PID_MAX_LEAST)
+        .unwrap();
+    let (dead, gone) = (world.outsider(), world.outsider());
+    world.kernel.named.insert(gone.host.0);
+    let core = &world.core;
+    let zombie = core.zombie_restore(&mut world.kernel, b, &[5]).unwrap();
+    core.zombie_commit(zombie, dead.handle, dead.host);
+    let id = core.id_restore(&mut world.kernel, b, &[6]).unwrap();
+    core.id_commit(id, ProcHandle(u64::MAX), gone.host);
+    let usage = |resource| core.usage(b, resource).unwrap().total;
+    assert_eq!((usage(Resource::Nproc), usage(Resource::Nthr)), (1, 0));
+    assert_eq!(core.id_report(gone.host).unwrap().numbers(), [6]);
+    assert_eq!(core.id_report(dead.host).unwrap().numbers(), [5]);
+    assert_eq!(core.proc_by_number(b, ViewId(6)), None);
+    for taken in [5, 6] {
+        let again = core.zombie_restore(&mut world.kernel, b, &[taken]);
+        assert!(matches!(
+            again,
+            Err(ForkError::Numbers(PlanError::InUse { .. }))
+        ));
+    }
+    let third = core.zombie_restore(&mut world.kernel, b, &[7]);
+    core.zombie_abort(third.unwrap());
+    assert_eq!(core.usage(b, Resource::Nproc).unwrap().total, 1);
+    core.proc_reap(dead.handle, dead.host, None);
+    assert_eq!(core.usage(b, Resource::Nproc).unwrap().total, 0);
+    assert_eq!(core.outstanding(), 0);
+    assert!(core.invariants());
+}
+
+#[test]
+fn restored_settings_are_those_of_the_image_and_never_more_than_the_parent_holds() {
+    use crate::instance::Ceilings;
+    let mut world = World::new();
+    let mut restoring = |parent, name: &str| {
+        let name = Name::parse(name.as_bytes()).unwrap();
+        world
+            .core
+            .instance_create(
+                &mut world.kernel,
+                parent,
+                name,
+                Birth::Restore,
+                PID_MAX_LEAST,
+            )
+            .unwrap()
+    };
+    let a = restoring(VPS0, "a");
+    let b = restoring(a, "b");
+    let core = &world.core;
+    let plain = core.settings(a).unwrap();
+    let all = crate::privilege::Set::host();
+    let ceilings = Ceilings {
+        instances: 4,
+        depth: 2,
+    };
+    let asks = super::Settings {
+        ceilings,
+        allow: *all.wishes().0,
+        nosys: *all.wishes().1,
+        ..core.settings(b).unwrap()
+    };
+    core.restore_settings(a, &super::Settings { ceilings, ..plain }, true)
+        .unwrap();
+    assert!(matches!(
+        core.restore_settings(b, &asks, true),
+        Err(ManageError::Ceiling(_))
+    ));
+    let within = super::Settings {
+        ceilings: Ceilings {
+            instances: 4,
+            depth: 1,
+        },
+        ..asks
+    };
+    assert!(matches!(
+        core.restore_settings(b, &within, true),
+        Err(ManageError::Privilege(_))
+    ));
+    core.restore_settings(b, &within, false).unwrap();
+    assert_eq!(core.settings(b), Some(within));
+    let lacks = |id, raw| core.priv_check_in(id, raw).is_err();
+    assert!((1..700).any(|raw| lacks(a, raw)), "a has less than all");
+    assert!((1..700).all(|raw| !lacks(a, raw) || lacks(b, raw)));
+    core.set_last_ids(b, 41, crate::limits::TID_MIN + 9);
+    let settings = core.settings(b).unwrap();
+    assert_eq!(
+        (settings.last_pid, settings.last_tid),
+        (41, crate::limits::TID_MIN + 9)
+    );
+}
+
+#[test]
 fn destroying_takes_the_innermost_first_and_forgets_what_lingers() {
     let mut world = World::new();
     let (a, init_a) = world.started(VPS0, "a");

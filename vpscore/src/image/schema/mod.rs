@@ -13,8 +13,8 @@ mod vm;
 pub use file::{File, FileType, Filedesc, Filedescent, InFlight, Pipe, PipeBuf};
 pub use net::{IfType, Ifaddr, Ifnet, LlState, Llentry, Route, SysctlVar, Vnet};
 pub use proc::{
-    Abi, Blocked, Itimer, Ksiginfo, Pgrp, Proc, ProcState, Registers, Rlimit, Rusage, Session,
-    SigSet, Sigaction, Sigacts, Sigqueue, Thread, Ucred, Wchan,
+    Abi, Blocked, Itimer, Ksiginfo, Pgrp, Proc, ProcState, Registers, Rlimit, Rusage, Selected,
+    Session, SigSet, Sigaction, Sigacts, Sigqueue, Thread, Ucred, Wchan, Woken,
 };
 pub use system::{Info, Instance, InstanceLimit, InstanceState};
 pub use vm::{Inherit, ObjType, VmMapEntry, VmObject, Vmspace};

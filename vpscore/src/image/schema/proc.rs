@@ -90,6 +90,9 @@ record! {
         1 => pg_id: List<i32>,
         /// `pg_flags`, bits `PGRP_*`.
         2 => pg_flags: u32,
+        /// The instance of the process after which it is numbered; a process that enters a deeper
+        /// one keeps its session.
+        3 => instance: InstanceRef,
     }
 }
 
@@ -246,6 +249,9 @@ record! {
         0 => it_value: Duration,
         /// `it_interval`; zero for once.
         1 => it_interval: Duration,
+        /// Its place among what is due at the same moment, as [`Blocked::sleepq_seq`]; absent where
+        /// the source has no such order.
+        2 => seq: Option<u32>,
     }
 }
 
@@ -341,6 +347,8 @@ record! {
         30 => itimer_prof: Option<Itimer>,
         /// Its executable, as a path from the instance's root; empty where there is none.
         31 => p_textpath: Bytes,
+        /// `p_pglist`: its place among the members of its group, the first being 0.
+        32 => p_pglist: u32,
     }
 }
 
@@ -415,6 +423,31 @@ codes! {
     }
 }
 
+codes! {
+    /// How a sleep has ended whose call has not gone on yet.
+    pub enum Woken {
+        /// What it waits for may be there, or its time is over: it looks.
+        Look = 1,
+        /// By a signal, with `EINTR`.
+        Eintr = 2,
+        /// By a signal, with `ERESTART`.
+        Restart = 3,
+    }
+}
+
+record! {
+    /// One of several things that a thread waits for.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Selected {
+        /// What.
+        0 => wchan: Wchan,
+        /// Of which object.
+        1 => object: AnyRef,
+        /// What of the object.
+        2 => arg: u64,
+    }
+}
+
 record! {
     /// A blocked system call, as data: on the target it is blocked in the same place, with the
     /// time that remained, having done what it had done.
@@ -440,6 +473,13 @@ record! {
         8 => progress: u64,
         /// Further state of the call, in words whose meaning the call defines.
         9 => state: List<u64>,
+        /// How the sleep has ended; absent where it goes on.
+        10 => woken: Option<Woken>,
+        /// `st_selq`: all that it waits for, where that is not `object` alone.
+        11 => selected: Option<List<Selected>>,
+        /// Its place on the sleep queues, and among what is due at the same moment; absent where
+        /// its sleep is over.
+        12 => sleepq_seq: Option<u32>,
     }
 }
 
@@ -450,6 +490,9 @@ impl Blocked {
         }
         if self.state.len() > 64 {
             return Err(Self::state);
+        }
+        if self.woken.is_some() && self.sleepq_seq.is_some() {
+            return Err(Self::sleepq_seq);
         }
         Ok(())
     }
@@ -491,11 +534,16 @@ record! {
         14 => td_pri_class: u8,
         /// `td_incruntime` with what is already in `p_ru`: time it has run.
         15 => td_runtime: Duration,
-        /// What remains of its time slice; absent where it is not running.
+        /// `ts_slice`: what remains of its time slice; absent where it has used nothing of it.
         16 => slice: Option<Duration>,
         /// Its place among the threads that can run: the order in which they get a CPU; absent
         /// where it is blocked or suspended.
         17 => runq_seq: Option<u32>,
+        /// `td_oncpu`: the CPU that it keeps until its slice is over; absent where it has none.
+        18 => td_oncpu: Option<u32>,
+        /// What remains of the time that its last step takes, where a kernel executes first and lets
+        /// the time pass afterwards; absent for none.
+        128 => busy: Option<Duration>,
     }
 }
 
@@ -505,8 +553,12 @@ impl Thread {
         if self.td_name.len() > 19 {
             return Err(Self::td_name);
         }
-        if self.blocked.is_some() && self.runq_seq.is_some() {
+        let sleeps = |blocked: &Blocked| blocked.woken.is_none();
+        if self.blocked.as_ref().is_some_and(sleeps) && self.runq_seq.is_some() {
             return Err(Self::runq_seq);
+        }
+        if self.td_oncpu.is_some() && self.runq_seq.is_none() {
+            return Err(Self::td_oncpu);
         }
         Ok(())
     }

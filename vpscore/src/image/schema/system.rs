@@ -64,7 +64,7 @@ record! {
         4 => priv_nosys: List<u16>,
         /// Its limits, by increasing resource.
         5 => limits: List<InstanceLimit>,
-        /// How many children it may have; absent for no limit of its own.
+        /// How many instances, at all levels, it may have below it; absent for no limit of its own.
         6 => children_max: Option<u32>,
         /// `kern.pid_max` of its PID space.
         7 => pid_max: i32,
@@ -86,6 +86,8 @@ record! {
         15 => uptime: Duration,
         /// `security.jail` `securelevel` of its own.
         16 => securelevel: i32,
+        /// How many levels of instances it may have below it; absent for no limit of its own.
+        17 => depth_max: Option<u8>,
     }
 }
 
