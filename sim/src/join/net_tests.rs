@@ -233,6 +233,7 @@ fn instance(parent: Option<u32>, name: &str) -> schema::Instance {
         hostid: 0,
         uptime: Duration::ZERO,
         securelevel: -1,
+        depth_max: None,
     }
 }
 

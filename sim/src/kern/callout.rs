@@ -37,7 +37,18 @@ impl Kern {
     }
 
     pub(crate) fn callout_reset(&mut self, at: Instant, what: Callout) -> (Instant, u64) {
-        let key = (at, self.unique());
+        let order = self.unique();
+        self.callout_resume(at, order, what)
+    }
+
+    /// The same for one that had its turn before a suspension and keeps it.
+    pub(crate) fn callout_resume(
+        &mut self,
+        at: Instant,
+        order: u64,
+        what: Callout,
+    ) -> (Instant, u64) {
+        let key = (at, order);
         self.callouts.insert(key, what);
         key
     }
@@ -58,6 +69,7 @@ impl Kern {
             let callout = self.callout_reset(next, Callout::Itimer(p));
             if let Some(proc) = self.procs.get_mut(&p) {
                 proc.itimer.callout = Some(callout);
+                proc.itimer.order = callout.1;
             }
         }
     }
@@ -72,6 +84,7 @@ impl Kern {
         let callout = self.callout_reset(at, Callout::Itimer(p));
         if let Some(proc) = self.procs.get_mut(&p) {
             proc.itimer.callout = Some(callout);
+            proc.itimer.order = callout.1;
             proc.itimer.interval = interval;
         }
     }

@@ -224,18 +224,23 @@ impl Kern {
 
     pub(crate) fn thaw_itimer(&mut self, p: ProcId) {
         let Some(Itimer {
-            frozen, interval, ..
+            frozen,
+            interval,
+            order,
+            ..
         }) = self.procs.get(&p).map(|proc| proc.itimer)
         else {
             return;
         };
         if let Some(left) = frozen {
-            let callout = self.callout_reset(self.now.after(left), Callout::Itimer(p));
+            let at = self.now.after(left);
+            let callout = self.callout_resume(at, order, Callout::Itimer(p));
             if let Some(proc) = self.procs.get_mut(&p) {
                 proc.itimer = Itimer {
                     callout: Some(callout),
                     frozen: None,
                     interval,
+                    order,
                 };
             }
         }
@@ -276,8 +281,9 @@ impl Kern {
         };
         let deadline = now.after(left);
         wait.deadline = Some(deadline);
+        let turn = wait.turn;
         if asleep {
-            let callout = self.callout_reset(deadline, Callout::Wakeup(td));
+            let callout = self.callout_resume(deadline, turn, Callout::Wakeup(td));
             let wait = self.threads.get_mut(&td).and_then(|td| td.wait.as_mut());
             if let Some(wait) = wait {
                 wait.callout = Some(callout);

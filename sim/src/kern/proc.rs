@@ -55,6 +55,8 @@ pub struct Itimer {
     pub(crate) frozen: Option<Duration>,
     /// The time between further firings; zero for a single one.
     pub(crate) interval: Duration,
+    /// Its turn among what is due at the same moment; a suspension does not change it.
+    pub(crate) order: u64,
 }
 
 /// A process (`struct proc`).

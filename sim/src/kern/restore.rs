@@ -27,12 +27,16 @@ use std::collections::BTreeMap;
 /// A process to be put back. Ids in it are this kernel's.
 #[derive(Clone, Debug)]
 pub struct ProcSeed {
+    /// Its id, had by [`Kern::restore_ids`]; `None` for the next free one.
+    pub pid: Option<Pid>,
     /// `p_comm`
     pub comm: String,
     /// Its parent, restored before.
     pub parent: ProcId,
     /// Who gets its children; `None` for the parent's own reaper, or the parent if it is one.
     pub reaper: Option<ProcId>,
+    /// `p_reapsubtree`; `None` for what its parent and its reaper make of it.
+    pub reapsubtree: Option<Pid>,
     /// Whether it is a reaper itself.
     pub is_reaper: bool,
     /// Its group; `None` makes a group of its own id in the session, or where there is none, a
@@ -69,6 +73,8 @@ pub struct ProcSeed {
 /// A thread to be put back. Ids in its frame's arguments and its wait state are this kernel's.
 #[derive(Clone, Debug)]
 pub struct ThreadSeed {
+    /// Its id, had by [`Kern::restore_ids`]; `None` for the next free one.
+    pub tid: Option<Tid>,
     /// Its registers.
     pub regs: Regs,
     /// The call it is in.
@@ -89,6 +95,8 @@ pub struct ThreadSeed {
     pub quantum_used: u64,
     /// How long what it has executed still takes.
     pub busy: Duration,
+    /// The processor that it keeps from others, if that is free.
+    pub oncpu: Option<usize>,
 }
 
 impl Thread {
@@ -106,6 +114,7 @@ impl Thread {
     /// kernel's.
     pub fn seed(&self) -> ThreadSeed {
         ThreadSeed {
+            tid: None,
             regs: self.regs,
             frame: self.frame,
             wait: self.wait.clone(),
@@ -116,6 +125,10 @@ impl Thread {
             oldsigmask: self.oldsigmask,
             quantum_used: self.quantum_used,
             busy: self.frozen.unwrap_or(Duration::ZERO),
+            oncpu: match self.place {
+                Place::Cpu(cpu, _) => Some(cpu),
+                Place::Queue(_) | Place::Nowhere => None,
+            },
         }
     }
 }
@@ -186,7 +199,10 @@ impl Kern {
         if missing_pgrp || missing_session || !self.procs.contains_key(&reaper) {
             return Err(Errno::ESRCH);
         }
-        let pid = self.find_pid().ok_or(Errno::EAGAIN)?;
+        let pid = match seed.pid {
+            Some(pid) => pid,
+            None => self.find_pid().ok_or(Errno::EAGAIN)?,
+        };
         let id = ProcId(self.unique());
         let pgrp = match seed.pgrp {
             Some(pgrp) => pgrp,
@@ -202,11 +218,12 @@ impl Kern {
                 callout: None,
                 frozen: Some(left),
                 interval,
+                order: 0,
             });
-        let reapsubtree = if reaper == seed.parent {
-            pid
-        } else {
-            parents_subtree
+        let reapsubtree = match seed.reapsubtree {
+            Some(head) => head,
+            None if reaper == seed.parent => pid,
+            None => parents_subtree,
         };
         let state = if seed.zombie.is_some() {
             ProcState::Zombie
@@ -280,7 +297,10 @@ impl Kern {
         if !alive || (seed.asleep && seed.wait.is_none()) {
             return Err(Errno::ESRCH);
         }
-        let tid = self.find_tid().ok_or(Errno::EAGAIN)?;
+        let tid = match seed.tid {
+            Some(tid) => tid,
+            None => self.find_tid().ok_or(Errno::EAGAIN)?,
+        };
         self.add_thread(tid, p, seed.regs, seed.sigmask);
         let turn = self.unique();
         let mut wait = seed.wait;
@@ -305,6 +325,9 @@ impl Kern {
         }
         hooks.thread_ctor(self, tid);
         self.setrunnable(tid);
+        if let Some(cpu) = seed.oncpu {
+            self.take_cpu(tid, cpu);
+        }
         Ok(tid)
     }
 }

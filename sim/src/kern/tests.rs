@@ -763,6 +763,8 @@ fn move_single(from: &mut Kern, p: ProcId, to: &mut Kern, prison: PrisonId) -> P
         fds.fds.insert(fd, file::Fde { file, ..*fde });
     }
     let seed = ProcSeed {
+        pid: None,
+        reapsubtree: None,
         comm: old.comm.clone(),
         parent: to.initproc(),
         reaper: None,
