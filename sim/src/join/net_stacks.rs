@@ -153,7 +153,7 @@ impl NetImage {
             stack.ip.set_now(local(instance));
             let inet = &mut stack.transports;
             restore_vnet(record, &mut stack.ip, |name, value| {
-                inet.sysctl_set(name, value)
+                inet.tcp.sysctl.set(name, value)
             })
             .map_err(unfit(*id))?;
             built.insert(*id, BuiltStack { instance, stack });

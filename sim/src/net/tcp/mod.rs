@@ -156,7 +156,7 @@ impl Tcp {
             isn: Isn::new(rng),
             ts_offset_secret: [rng.next_u64(), rng.next_u64()],
             bandlim: Bandlim::default(),
-            fastopen: Fastopen::new(rng),
+            fastopen: Fastopen::default(),
             md5_keys: Keys::default(),
             tfo_released: Vec::new(),
         }
@@ -212,15 +212,14 @@ impl Inet {
     pub fn next_timer(&self) -> Option<Instant> {
         let conns = self.tcp.timerq.first().map(|(at, _)| *at);
         let embryos = self.tcp.syncache_next_timer();
-        match (conns, embryos) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let autokey = self.tcp.fastopen.autokey_at;
+        [conns, embryos, autokey].into_iter().flatten().min()
     }
 
     /// Runs what is due, earliest first.
     pub fn run_timers(&mut self, cx: &mut Cx<'_>) {
         self.tcp.syncache_run(cx);
+        self.tcp.fastopen_run(cx);
         while let Some(&(at, so)) = self.tcp.timerq.first() {
             if at > cx.now {
                 break;
@@ -249,12 +248,13 @@ impl Inet {
     }
 
     /// Sets a variable by name: `ENOENT` for an unknown one, `EINVAL` outside its range.
-    pub fn sysctl_set(&mut self, name: &str, value: i64) -> Result<(), Errno> {
+    pub fn sysctl_set(&mut self, cx: &mut Cx<'_>, name: &str, value: i64) -> Result<(), Errno> {
+        let old = self.tcp.sysctl.clone();
         self.tcp.sysctl.set(name, value)?;
+        self.tcp.fastopen_sysctl(cx, &old);
         if self.tcp.sysctl.hostcache_purgenow != 0 {
             self.tcp.sysctl.hostcache_purgenow = 0;
             self.tcp.hostcache.purge();
-            self.tcp.fastopen.purge_client_cache();
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 use super::Conn;
 use super::cc::Algorithm;
+use super::fastopen::PSK_LEN;
 use super::flags::{TF_FASTOPEN, TF_NODELAY, TF_NOOPT, TF_NOPUSH, TF_SIGNATURE};
 use super::fsm::State;
 use super::info::TcpInfo;
@@ -29,9 +30,6 @@ const TCP_FUNCTION_BLK: i32 = 8192;
 const TCP_FUNCTION_NAME_LEN_MAX: usize = 32;
 /// The one stack that there is.
 const FUNCTION_SET: &[u8] = b"freebsd";
-
-/// Bytes of a Fast Open pre-shared key (`TCP_FASTOPEN_PSK_LEN`).
-const PSK_LEN: usize = 16;
 
 use crate::net::socket::int;
 

@@ -133,8 +133,10 @@ variables! {
     fastopen_client_enable: "net.inet.tcp.fastopen.client_enable" = 1, 0..=1;
     fastopen_server_enable: "net.inet.tcp.fastopen.server_enable" = 0, 0..=1;
     fastopen_acceptany: "net.inet.tcp.fastopen.acceptany" = 0, 0..=1;
+    fastopen_psk_enable: "net.inet.tcp.fastopen.psk_enable" = 0, 0..=1;
+    fastopen_autokey: "net.inet.tcp.fastopen.autokey" = 120, 0..=i64::from(i32::MAX) / 1_000;
     fastopen_path_disable_time: "net.inet.tcp.fastopen.path_disable_time" = 900, 0..=i64::from(i32::MAX);
-    fastopen_ccache_bucket_limit: "net.inet.tcp.fastopen.ccache_bucket_limit" = 16, 0..=65_535;
+    fastopen_ccache_bucket_limit: "net.inet.tcp.fastopen.ccache_bucket_limit" = 16, 1..=i64::from(i32::MAX);
     udp_tunneling_port: "net.inet.tcp.udp_tunneling_port" = 0, 0..=65_535;
     udp_tunneling_overhead: "net.inet.tcp.udp_tunneling_overhead" = 8, 8..=1_024;
     cubic: "net.inet.tcp.cc.algorithm_cubic" = 1, BOOL;

@@ -94,7 +94,7 @@ impl Stack for TunStack {
         let value = value.trim().parse::<i64>().map_err(|_| Errno::EINVAL)?;
         let set = self
             .vnet
-            .with_transports(now, |inet, _| inet.sysctl_set(name, value));
+            .with_transports(now, |inet, cx| inet.sysctl_set(cx, name, value));
         match set {
             Err(Errno::ENOENT) => self.vnet.configure(now, |ip| ip.sysctl_set(name, value)),
             set => set,
