@@ -11,6 +11,9 @@
 
 #include "vps_shim.h"
 
+/* A load that fails is followed by an unload at once (kern_module.c). */
+static int loaded;
+
 static int
 vps_load(void)
 {
@@ -24,8 +27,10 @@ vps_load(void)
 	error = vps_mac_load();
 	if (error == 0) {
 		error = vps_dev_load();
-		if (error == 0)
+		if (error == 0) {
+			loaded = 1;
 			return (0);
+		}
 		(void)vps_mac_unload();
 	}
 	vps_proc_unload();
@@ -43,6 +48,8 @@ static int
 vps_unload(void)
 {
 
+	if (!loaded)
+		return (0);
 	if (vps_rs_busy())
 		return (EBUSY);
 	vps_dev_unload();
@@ -54,6 +61,7 @@ vps_unload(void)
 	vps_sysent_unload();
 	vps_prison_unload();
 	vps_rs_unload();
+	loaded = 0;
 	return (0);
 }
 

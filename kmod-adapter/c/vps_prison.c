@@ -232,7 +232,7 @@ vps_k_prison_enter(vps_prison_t prison, int init)
 	if (init)
 		(void)kern_procctl(td, P_PID, td->td_proc->p_pid,
 		    PROC_REAP_ACQUIRE, NULL);
-	return (vps_k_arm(td));
+	return (vps_arm(td));
 }
 
 static int

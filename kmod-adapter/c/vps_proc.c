@@ -40,8 +40,8 @@ vps_k_pending_set(void *pending)
 	return (osd_thread_set(curthread, pending_slot, pending));
 }
 
-void *
-vps_k_pending(void)
+static void *
+vps_pending(void)
 {
 
 	return (osd_thread_get(curthread, pending_slot));
@@ -52,7 +52,7 @@ vps_fork(void *arg __unused, struct proc *p1, struct proc *p2,
     int flags __unused)
 {
 
-	if (vps_rs_fork(vps_k_pending(), (vps_proc_t)p1, (vps_proc_t)p2,
+	if (vps_rs_fork(vps_pending(), (vps_proc_t)p1, (vps_proc_t)p2,
 	    p2->p_pid, FIRST_THREAD_IN_PROC(p2)->td_tid) == 0)
 		return;
 	PROC_LOCK(p2);
@@ -79,7 +79,7 @@ static void
 vps_dtor(void *arg __unused, struct proc *p)
 {
 
-	vps_rs_reap(vps_k_pending(), (vps_proc_t)p, p->p_pid);
+	vps_rs_reap(vps_pending(), (vps_proc_t)p, p->p_pid);
 }
 
 void
@@ -125,6 +125,13 @@ vps_k_random(void)
 
 	arc4rand(&value, sizeof(value), 0);
 	return (value);
+}
+
+void
+vps_k_pause(void)
+{
+
+	pause("vpspse", MAX(hz / 100, 1));
 }
 
 int

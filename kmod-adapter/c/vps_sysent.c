@@ -121,7 +121,7 @@ vps_k_forward(struct vps_call *call)
 
 	error = vps_call_live(td, call->live, call->code, call->args);
 	call->ret = td->td_retval[0];
-	if (vps_k_arm(td) != 0) {
+	if (vps_arm(td) != 0) {
 		PROC_LOCK(td->td_proc);
 		kern_psignal(td->td_proc, SIGKILL);
 		PROC_UNLOCK(td->td_proc);
@@ -174,7 +174,7 @@ vps_vector_make(struct sysentvec *sv)
 
 /* Gives the calling process our vector for whatever ABI it has now. */
 int
-vps_k_arm(struct thread *td)
+vps_arm(struct thread *td)
 {
 	struct vps_vector *v, *mine;
 	struct sysentvec *sv;

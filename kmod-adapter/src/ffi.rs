@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The kernel's functions, as `c/vps_shim.h` declares them.
+//! The kernel's functions, as `include/vpscore.h` declares them.
 //!
 //! In the module the C files define them; hosted, [`crate::host`] does, over an emulated kernel. All
 //! are safe to call with any numbers; the duties are about pointers, and each is written where the
@@ -68,6 +68,7 @@ unsafe extern "C" {
 
     pub(crate) fn vps_k_uptime() -> u64;
     pub(crate) fn vps_k_random() -> u64;
+    pub(crate) fn vps_k_pause();
     pub(crate) fn vps_k_id_named(id: i32) -> c_int;
     pub(crate) fn vps_k_signal(proc: u64, signum: c_int);
     pub(crate) fn vps_k_pending_set(pending: *mut c_void) -> c_int;

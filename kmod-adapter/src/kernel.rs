@@ -96,6 +96,26 @@ impl Kpi for Kernel {
 
     fn prison_drain(&mut self, prison: PrisonHandle) -> Result<(), Errno> {
         // SAFETY: a prison that we hold.
-        done(unsafe { ffi::vps_k_prison_drain(prison.0) })
+        done(unsafe { ffi::vps_k_prison_drain(prison.0) })?;
+        // A process leaves the kernel's lists a little before process_dtor tells of it.
+        for _ in 0..DTOR_TRIES {
+            if !has_members(prison) {
+                return Ok(());
+            }
+            // SAFETY: takes nothing.
+            unsafe { ffi::vps_k_pause() };
+        }
+        Err(Errno::EBUSY)
     }
+}
+
+/// How often the last process is waited for, with a [`ffi::vps_k_pause`] between.
+const DTOR_TRIES: u32 = 200;
+
+fn has_members(prison: PrisonHandle) -> bool {
+    crate::module::core().is_some_and(|core| {
+        let id = core.by_prison(prison);
+        let report = id.and_then(|id| core.report(InstanceId::VPS0, id));
+        report.is_some_and(|report| report.members > 0)
+    })
 }

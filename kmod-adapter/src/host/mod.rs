@@ -261,3 +261,9 @@ extern "C" fn vps_k_random() -> u64 {
     lock::may_sleep();
     0x9e37_79b9_7f4a_7c15
 }
+
+#[unsafe(no_mangle)]
+extern "C" fn vps_k_pause() {
+    lock::may_sleep();
+    std::thread::yield_now();
+}

@@ -27,6 +27,11 @@ pub(crate) fn main(args: lexopt::Parser) -> Result<()> {
     let out = options.out.clone();
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     let library = rust::build(&options, &tools)?;
+    std::fs::copy(&library, out.join("libvpscore.a"))?;
+    std::fs::copy(
+        options::workspace().join("kmod-adapter/include/vpscore.h"),
+        out.join("vpscore.h"),
+    )?;
     let objects = shim::compile(&options, &tools, &out)?;
     let module = link::link(&options, &tools, &out, &library, &objects)?;
     if options.proof {

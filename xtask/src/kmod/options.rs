@@ -8,7 +8,8 @@ use anyhow::{Result, bail};
 pub(crate) const HELP: &str = "\
 cargo xtask kmod [options]
 
-Cross-builds vps.ko and proves its properties (see docs/kernel-module.md).
+Cross-builds vps.ko and proves its properties (see docs/kernel-module.md). Beside it go libvpscore.a
+and vpscore.h, for a kernel that compiles the core in.
 
   --arch amd64|arm64   machine to build for (amd64)
   --sysdir DIR         sys/ of a FreeBSD source tree; without it, the headers of FreeBSD 15 that

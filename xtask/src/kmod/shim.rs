@@ -95,6 +95,7 @@ fn flags(options: &Options, tools: &Tools, out: &Path) -> Result<Vec<String>> {
         flags.push(dir.display().to_string());
     };
     include("-I", &workspace().join("kmod-adapter/c"));
+    include("-I", &workspace().join("kmod-adapter/include"));
     match &options.sysdir {
         Some(sysdir) => {
             let links = links(arch, sysdir, out)?;
