@@ -249,7 +249,7 @@ vps_signal_locked(struct thread *td, struct proc *p, int signum,
 	wanted = vps_rs_wanted(filter, (vps_proc_t)p, signum);
 	if (wanted == VPS_WANTED_NOT)
 		return (-1);
-	error = p_cansignal(td, p, signum);
+	error = p_cansignal(td, p, wanted == VPS_WANTED_QUIET ? 0 : signum);
 	if (error == 0 && signum != 0 && p->p_state == PRS_NORMAL &&
 	    wanted == VPS_WANTED) {
 		ksiginfo_init(&ksi);

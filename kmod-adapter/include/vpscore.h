@@ -167,7 +167,7 @@ int	 vps_rs_wanted(const void *filter, vps_proc_t proc, int signum);
 /* What a process reads for a p_pid: 0 where it is outside its view. */
 int32_t	 vps_rs_view(vps_proc_t proc, int32_t pid);
 
-/* MAC: whether it may be, as far as instances go. */
+/* MAC: whether it may be, as far as instances go; proc is locked. */
 int	 vps_rs_check_visible(vps_instance_t from, vps_instance_t to);
 int	 vps_rs_check_signal(vps_instance_t from, vps_proc_t proc, int signum);
 int	 vps_rs_check_debug(vps_instance_t from, vps_proc_t proc);

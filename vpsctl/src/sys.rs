@@ -33,6 +33,7 @@ mod nr {
     pub(super) const GETPGID: usize = 207;
     pub(super) const NANOSLEEP: usize = 240;
     pub(super) const GETSID: usize = 310;
+    pub(super) const SIGQUEUE: usize = 456;
     pub(super) const KLDUNLOAD: usize = 305;
     pub(super) const KLDFIND: usize = 306;
     pub(super) const SIGPROCMASK: usize = 340;
@@ -174,6 +175,11 @@ pub fn setpgid(pid: i32, pgid: i32) -> Result<()> {
 /// `kill(2)`.
 pub fn kill(pid: i32, signum: i32) -> Result<()> {
     call!(nr::KILL, pid as isize, signum).map(|_| ())
+}
+
+/// `sigqueue(2)` with the value 0.
+pub fn sigqueue(pid: i32, signum: i32) -> Result<()> {
+    call!(nr::SIGQUEUE, pid as isize, signum, 0usize).map(|_| ())
 }
 
 /// `ioctl(2)` with an argument that the kernel reads and writes.

@@ -166,6 +166,29 @@ fn an_init_ignores_from_inside_what_it_has_no_handler_for_and_obeys_from_above()
 }
 
 #[test]
+fn the_policy_keeps_an_init_from_signals_by_any_call_and_hides_what_is_outside() {
+    let m = Machine::boot();
+    m.create("a");
+    m.create("a.b");
+    let init = m.enter("a").unwrap();
+    let (_, child) = m.fork(init);
+    let inner = m.enter("a.b").unwrap();
+    let asks = |from: Handle, target: Handle, signum| {
+        let instance = crate::module::core().unwrap();
+        let instance = instance.instance_of(vpscore::types::ProcHandle(from.0));
+        crate::check::vps_rs_check_signal(crate::kernel::pack(instance), target.0, signum)
+    };
+    assert_eq!(asks(child, init, SIGKILL), 1);
+    assert_eq!(asks(child, init, 0), 0);
+    m.handle(init, SIGTERM);
+    assert_eq!(asks(child, init, SIGTERM), 0);
+    assert_eq!(asks(init, child, SIGKILL), 0);
+    assert_eq!(asks(init, inner, SIGKILL), 0, "no init for those above");
+    assert_eq!(asks(inner, init, SIGKILL), ESRCH);
+    assert_eq!(asks(m.init(), init, SIGKILL), 0);
+}
+
+#[test]
 fn broadcast_leaves_out_init_and_sender_and_everything_outside() {
     let m = Machine::boot();
     let outside = m.host_proc();

@@ -63,6 +63,8 @@ fn init(tally: &mut Tally, own: &CStr) {
         Ok(()),
     );
     tally.is("and from SIGKILL", sys::kill(1, SIGKILL), Ok(()));
+    let (_, queued) = in_child(|| sys::sigqueue(1, SIGKILL).map_or_else(|errno| errno.0, |()| 0));
+    tally.is("and from sigqueue", queued, 1);
     sys::sleep_ms(20);
     tally.is("still there", sys::getpid(), 1);
 }
