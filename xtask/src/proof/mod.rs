@@ -16,6 +16,8 @@ mod report;
 mod sets;
 mod stack;
 mod symbols;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 

@@ -56,6 +56,19 @@ impl Report {
         self.notes.push(line);
     }
 
+    /// Why a property does not hold.
+    #[cfg(test)]
+    pub(crate) fn faults(&self, name: &str) -> &[String] {
+        let check = self.checks.iter().find(|check| check.name == name);
+        &check.expect("no such property").faults
+    }
+
+    /// A figure.
+    #[cfg(test)]
+    pub(crate) fn value(&self, name: &str) -> &Value {
+        &self.figures[name]
+    }
+
     pub(crate) fn print(&self) {
         println!(
             "{} ({}, {} bytes)",
