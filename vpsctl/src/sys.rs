@@ -33,6 +33,8 @@ mod nr {
     pub(super) const GETPGID: usize = 207;
     pub(super) const NANOSLEEP: usize = 240;
     pub(super) const GETSID: usize = 310;
+    pub(super) const RFORK: usize = 251;
+    pub(super) const WAIT6: usize = 532;
     pub(super) const SIGQUEUE: usize = 456;
     pub(super) const KLDUNLOAD: usize = 305;
     pub(super) const KLDFIND: usize = 306;
@@ -96,6 +98,31 @@ pub fn fork() -> Result<i32> {
     // The kernel tells the child by rdx = 1 (`cpu_fork`, amd64).
     let (pid, child) = call!(nr::FORK, 0usize)?;
     Ok(if child == 1 { 0 } else { pid as i32 })
+}
+
+/// `rfork(2)` with a process and a copy of the descriptors, as `fork(2)` makes them: 0 in the child.
+pub fn rfork() -> Result<i32> {
+    // RFPROC | RFFDG (`sys/unistd.h`).
+    let (pid, child) = call!(nr::RFORK, 1usize << 4 | 1 << 2)?;
+    Ok(if child == 1 { 0 } else { pid as i32 })
+}
+
+/// `wait6(2)` for a child to exit: who, and the `si_pid` that came with it.
+pub fn wait6(pid: i32) -> Result<(i32, i32)> {
+    let mut status = 0i32;
+    let mut info = [0i32; 20];
+    let (status, info_at) = (&raw mut status, info.as_mut_ptr());
+    // P_PID is 0; WEXITED is 16 (`sys/wait.h`).
+    let (who, _) = call!(
+        nr::WAIT6,
+        0usize,
+        pid as isize,
+        status,
+        16usize,
+        0usize,
+        info_at
+    )?;
+    Ok((who as i32, info[3]))
 }
 
 /// `read(2)`.

@@ -97,6 +97,20 @@ fn child_sees(tally: &mut Tally) {
         i32::from(parent != me)
     };
     tally.is("a grandchild sees the child", in_child(grandchild).1, 0);
+    match sys::rfork() {
+        Ok(0) => sys::exit(sys::getpid()),
+        Ok(pid) => {
+            let waited = sys::wait4(pid, 0).map(|(who, status)| (who, status_of(status)));
+            tally.is("rfork as fork", waited, Ok((pid, pid)));
+        }
+        Err(errno) => tally.is("rfork", errno.0, 0),
+    }
+    let child = spawn(|| 0).unwrap_or(-1);
+    tally.is(
+        "wait6 names the child twice",
+        sys::wait6(child),
+        Ok((child, child)),
+    );
     let (pid, _) = in_child(|| 0);
     let gone = sys::kill(pid, 0);
     tally.is("a reaped child is gone", gone, Err(sys::Errno(ESRCH)));

@@ -35,7 +35,10 @@ pub(crate) fn main(args: lexopt::Parser) -> Result<()> {
     let objects = shim::compile(&options, &tools, &out)?;
     let module = link::link(&options, &tools, &out, &library, &objects)?;
     if options.proof {
-        crate::proof::prove(&module, options.json.as_deref())?;
+        // A kernel lies in its build directory where it was built there.
+        let kernel = options.builddir.as_ref().map(|dir| dir.join("kernel"));
+        let kernel = kernel.filter(|kernel| kernel.is_file());
+        crate::proof::prove(&module, options.json.as_deref(), kernel.as_deref())?;
     } else {
         println!("{}", module.display());
     }

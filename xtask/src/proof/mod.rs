@@ -27,17 +27,19 @@ use module::Module;
 use report::Report;
 
 const HELP: &str = "\
-cargo xtask proof [--json FILE] MODULE
+cargo xtask proof [--json FILE] [--kernel FILE] MODULE
 
 Proves of a linked vps.ko: no panic path, no infallible allocation, only reviewed kernel symbols, only
 relocations that the loader accepts, its linker sets present, no floating point or SIMD
-instruction, a stack within its ceiling. Exit status 0 when all hold.
+instruction, a stack within its ceiling. With --kernel, also that this kernel has every symbol that
+the module wants. Exit status 0 when all hold.
 ";
 
 /// Runs the task on a module already built.
 pub(crate) fn main(mut args: lexopt::Parser) -> Result<()> {
     use lexopt::Arg::{Long, Short, Value};
     let mut json = None;
+    let mut kernel = None;
     let mut path = None;
     while let Some(arg) = args.next()? {
         match arg {
@@ -46,6 +48,7 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<()> {
                 return Ok(());
             }
             Long("json") => json = Some(PathBuf::from(args.value()?)),
+            Long("kernel") => kernel = Some(PathBuf::from(args.value()?)),
             Value(value) if path.is_none() => path = Some(PathBuf::from(value)),
             other => return Err(other.unexpected().into()),
         }
@@ -53,17 +56,20 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<()> {
     let Some(path) = path else {
         bail!("which module? Give the path of a vps.ko");
     };
-    prove(&path, json.as_deref())
+    prove(&path, json.as_deref(), kernel.as_deref())
 }
 
 /// Checks everything, prints the table, and fails where anything does not hold.
-pub(crate) fn prove(path: &Path, json: Option<&Path>) -> Result<()> {
+pub(crate) fn prove(path: &Path, json: Option<&Path>, kernel: Option<&Path>) -> Result<()> {
     let bytes = std::fs::read(path)?;
     let module = Module::parse(&bytes)?;
     let declared = declared::Declared::read(module.arch)?;
     let mut report = Report::new(path, bytes.len(), module.arch);
     let code = code::Code::decode(&module, &declared)?;
     symbols::check(&module, &declared, &code, &mut report);
+    if let Some(kernel) = kernel {
+        symbols::check_kernel(&module, &std::fs::read(kernel)?, &mut report)?;
+    }
     relocations::check(&module, &mut report);
     sets::check(&module, &mut report);
     code::check(&code, &mut report);

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What the module wants from the kernel, and what it must not contain.
 
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result};
+use object::{Object as _, ObjectSymbol as _};
+
 use super::code::Code;
 use super::declared::Declared;
 use super::module::Module;
@@ -44,6 +49,25 @@ pub(crate) fn check(module: &Module, declared: &Declared, code: &Code, report: &
         format!("{} symbols", module.undefined.len()),
         unknown,
     );
+}
+
+/// Whether a kernel has every symbol that the module wants; some that compilers call by themselves
+/// are macros in one release and functions in another.
+pub(crate) fn check_kernel(module: &Module, kernel: &[u8], report: &mut Report) -> Result<()> {
+    let kernel = object::File::parse(kernel).context("the kernel is no object file")?;
+    let has: BTreeSet<&str> = kernel
+        .symbols()
+        .filter(|symbol| !symbol.is_undefined())
+        .filter_map(|symbol| symbol.name().ok())
+        .collect();
+    let missing = module
+        .undefined
+        .iter()
+        .filter(|name| !has.contains(name.as_str()))
+        .map(|name| format!("{name} is not in the kernel"))
+        .collect();
+    report.check("this kernel has them all", String::new(), missing);
+    Ok(())
 }
 
 /// A name as its source has it.
