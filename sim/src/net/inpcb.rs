@@ -167,7 +167,27 @@ fn key(inc: &InConninfo) -> Key {
 pub struct Inpcbinfo {
     /// By ports first: they differ soonest.
     connected: BTreeMap<Key, SoId>,
-    ports: BTreeMap<u16, Vec<Bound>>,
+    ports: BTreeMap<u16, Port>,
+}
+
+/// The blocks with one local port, each kind from old to new: a busy listener has very many
+/// connected ones, which no search for a listener may walk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Port {
+    bound: BTreeMap<SoId, Bound>,
+    connected: BTreeMap<SoId, Bound>,
+}
+
+impl Port {
+    fn iter(&self) -> impl Iterator<Item = &Bound> {
+        self.bound.values().chain(self.connected.values())
+    }
+
+    fn remove(&mut self, so: SoId) {
+        if self.bound.remove(&so).is_none() {
+            self.connected.remove(&so);
+        }
+    }
 }
 
 impl Inpcbinfo {
@@ -189,8 +209,8 @@ impl Inpcbinfo {
         }
         let family = if inc.is_v6() { INP_IPV6 } else { INP_IPV4 };
         let mut best: Option<(u8, SoId)> = None;
-        for bound in self.ports.get(&inc.lport)? {
-            if bound.inc.fport != 0 || bound.vflag & family == 0 {
+        for bound in self.ports.get(&inc.lport)?.bound.values() {
+            if bound.vflag & family == 0 {
                 continue;
             }
             let rank = if bound.inc.laddr == inc.laddr {
@@ -209,9 +229,9 @@ impl Inpcbinfo {
         best.map(|(_, so)| so)
     }
 
-    /// Every bound block, by port and then by age: what `sockstat(1)` shows.
+    /// Every bound block, by port, the unconnected ones first, and then by age: what `sockstat(1)` shows.
     pub fn iter(&self) -> impl Iterator<Item = &Bound> {
-        self.ports.values().flatten()
+        self.ports.values().flat_map(Port::iter)
     }
 
     /// Whether a local address can be bound (`in_pcbbind_avail`): `EADDRINUSE` where not.
@@ -232,7 +252,7 @@ impl Inpcbinfo {
                 reuse.port && b.reuse.port
             }
         };
-        for bound in self.ports.get(&lport).into_iter().flatten() {
+        for bound in self.ports.get(&lport).into_iter().flat_map(Port::iter) {
             if bound.vflag & vflag & (INP_IPV4 | INP_IPV6) == 0 {
                 continue;
             }
@@ -267,10 +287,10 @@ impl Inpcbinfo {
                 };
                 let used = self.ports.get(&port);
                 if inc.fport == 0 {
-                    used.is_none_or(Vec::is_empty)
+                    used.is_none()
                 } else {
                     self.lookup_exact(&candidate).is_none()
-                        && used.into_iter().flatten().all(|b| b.inc.fport != 0)
+                        && used.is_none_or(|port| port.bound.is_empty())
                 }
             })
             .ok_or(Errno::EADDRNOTAVAIL)
@@ -284,21 +304,21 @@ impl Inpcbinfo {
             vflag: inp.inp_vflag,
             reuse,
         };
-        let list = self.ports.entry(inp.inc.lport).or_default();
-        match list.iter_mut().find(|b| b.so == so) {
-            Some(old) => *old = bound,
-            None => list.push(bound),
-        }
-        if inp.inc.fport != 0 {
+        let port = self.ports.entry(inp.inc.lport).or_default();
+        port.remove(so);
+        if inp.inc.fport == 0 {
+            port.bound.insert(so, bound);
+        } else {
+            port.connected.insert(so, bound);
             self.connected.insert(key(&inp.inc), so);
         }
     }
 
     /// Takes a block out (`in_pcbremhash`); `inc` is what it was entered under.
     pub fn remove(&mut self, so: SoId, inc: &InConninfo) {
-        if let Some(list) = self.ports.get_mut(&inc.lport) {
-            list.retain(|b| b.so != so);
-            if list.is_empty() {
+        if let Some(port) = self.ports.get_mut(&inc.lport) {
+            port.remove(so);
+            if port.bound.is_empty() && port.connected.is_empty() {
                 self.ports.remove(&inc.lport);
             }
         }
