@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Two stacks on a link that can lose, repeat, delay and reorder, under one clock.
 
+mod fastopen;
 mod faults;
 mod states;
 
