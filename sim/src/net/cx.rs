@@ -108,6 +108,7 @@ pub struct IcmpError {
     pub kind: u8,
     /// Code.
     pub code: u8,
-    /// Next-hop MTU of a "fragmentation needed" or "packet too big"; 0 where it carries none.
+    /// Next-hop MTU of a "fragmentation needed" or "packet too big", or where a router names none
+    /// the next smaller one of RFC 1191; 0 for other errors.
     pub mtu: u32,
 }

@@ -30,6 +30,18 @@ fn is_info(kind: u8) -> bool {
     matches!(kind, ECHOREPLY | ECHO | 9 | 10 | 13..=18)
 }
 
+/// Path MTUs that networks have, the table of RFC 1191 as FreeBSD keeps it.
+const PLATEAUS: [u16; 12] = [
+    65_535, 32_000, 17_914, 8_166, 4_352, 2_002, 1_492, 1_280, 1_006, 508, 296, 68,
+];
+
+/// The path MTU to try when a packet of this length was too big (`ip_next_mtu`, 15.0); 0 below the
+/// least.
+fn next_plateau(len: u16) -> u32 {
+    let smaller = PLATEAUS.iter().find(|mtu| **mtu < len);
+    smaller.map_or(0, |mtu| u32::from(*mtu))
+}
+
 impl IpStack {
     /// Takes in an ICMP message; true where raw sockets are to see it.
     pub(super) fn icmp_input(&mut self, arrival: Arrival, packet: &IpPacket) -> bool {
@@ -88,7 +100,11 @@ impl IpStack {
             return false;
         }
         let mtu = match (data[0], data[1]) {
-            (UNREACH, 4) => u32::from(u16::from_be_bytes([data[6], data[7]])),
+            (UNREACH, 4) => match u16::from_be_bytes([data[6], data[7]]) {
+                // A router older than RFC 1191 does not say.
+                0 => next_plateau(u16::from_be_bytes([quoted[2], quoted[3]])),
+                said => u32::from(said),
+            },
             _ => 0,
         };
         self.deliveries.push_back(Delivery::Error {
@@ -207,6 +223,24 @@ impl IpStack {
             // No port is code 4 in ICMPv6; an unknown protocol is a parameter problem.
             let (kind, pointer) = if code == 3 { ((1, 4), 0) } else { ((4, 1), 6) };
             self.icmp6_error(kind, pointer, header, &packet.payload);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_plateau_is_below_the_packet_that_was_too_big() {
+        for (len, mtu) in [
+            (65_535, 32_000),
+            (1_500, 1_492),
+            (1_492, 1_280),
+            (68, 0),
+            (0, 0),
+        ] {
+            assert_eq!(next_plateau(len), mtu);
         }
     }
 }
