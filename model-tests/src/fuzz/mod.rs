@@ -5,3 +5,4 @@ pub mod ctl;
 pub mod frames;
 pub mod guest;
 pub mod image;
+pub mod migrate;

@@ -3,7 +3,9 @@
 //! state reached: the rules of [`model_tests::migrate::World::check`] hold, and once faults end,
 //! exactly one side has the instance or it is reported lost.
 
+use model_tests::fuzz::migrate as bodies;
 use model_tests::migrate::{Explored, Faults, explore};
+use proptest::prelude::*;
 
 /// Searches, and makes sure that the outcomes the rules are about were met at all.
 fn all(source_crashes: u8, target_crashes: u8, bad_writes: u8, attempts: u8) -> Explored {
@@ -60,4 +62,33 @@ fn the_search_is_the_same_every_time() {
 fn one_owner_and_free_abort_with_two_crashes_of_each_or_bad_journals_besides() {
     all(2, 2, 0, 2);
     all(1, 1, 1, 2);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn messages_results_and_times_in_any_order_keep_the_discipline_of_the_journal(
+        data in proptest::collection::vec(any::<u8>(), 0..600),
+    ) {
+        bodies::machines(&data);
+    }
+
+    #[test]
+    fn any_bytes_are_one_message_or_none(
+        data in proptest::collection::vec(any::<u8>(), 0..80),
+    ) {
+        bodies::decode(&data);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_long_history_with_crashes_of_both_has_one_owner(
+        data in proptest::collection::vec(any::<u8>(), 1..200),
+    ) {
+        bodies::history(&data);
+    }
 }

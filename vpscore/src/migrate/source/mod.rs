@@ -260,6 +260,7 @@ impl Source {
     /// # Errors
     /// [`Reject`]; nothing has changed.
     pub fn local(&mut self, local: Local, now: Instant) -> Result<Outputs, Reject> {
+        let before = self.reason;
         let event = match local {
             Local::Scanned { chunks, bytes } => self.scanned(chunks, bytes, now)?,
             Local::Stopped {
@@ -286,7 +287,11 @@ impl Source {
             Local::OperatorReclaim => Event::OperatorReclaim,
             Local::OperatorRelease => Event::OperatorRelease,
         };
-        self.step(event, now)
+        let outputs = self.step(event, now);
+        if outputs.is_err() {
+            self.reason = before;
+        }
+        outputs
     }
 
     /// Time has passed.

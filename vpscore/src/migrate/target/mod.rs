@@ -224,6 +224,7 @@ impl Target {
     /// # Errors
     /// [`Reject`]; nothing has changed.
     pub fn local(&mut self, local: Local, now: Instant) -> Result<Outputs, Reject> {
+        let before = self.reason;
         let event = match local {
             Local::Checked => Event::Checked,
             Local::CheckFailed(reason) => {
@@ -259,7 +260,11 @@ impl Target {
             }
             Local::OperatorOwn => Event::OperatorOwn,
         };
-        self.step(event, now)
+        let outputs = self.step(event, now);
+        if outputs.is_err() {
+            self.reason = before;
+        }
+        outputs
     }
 
     /// Time has passed.
