@@ -50,6 +50,11 @@ fn again<T: Decode + Encode>(data: &[u8]) {
     }
 }
 
+/// One message of each kind.
+pub fn sample_messages() -> Vec<Message> {
+    (0..12_u8).map(|kind| Feed(&[kind]).message()).collect()
+}
+
 /// Takes one step of a whole migration for each byte, among those that can happen: the rules of
 /// [`World::check`] hold after each, and in the end it settles.
 ///

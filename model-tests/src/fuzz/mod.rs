@@ -6,3 +6,4 @@ pub mod frames;
 pub mod guest;
 pub mod image;
 pub mod migrate;
+pub mod packetdrill;
