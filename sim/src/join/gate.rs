@@ -189,7 +189,7 @@ impl Join {
         Ok(())
     }
 
-    fn enter_wait(&mut self, p: ProcId, frame: &mut SyscallFrame) -> Result<(), Errno> {
+    pub(super) fn enter_wait(&mut self, p: ProcId, frame: &mut SyscallFrame) -> Result<(), Errno> {
         let [pid, ..] = &mut frame.args;
         let plan = self
             .core
@@ -207,7 +207,7 @@ impl Join {
     }
 
     /// Translates the ids among the arguments.
-    fn enter_ids(&mut self, p: ProcId, frame: &mut SyscallFrame) -> Result<(), Errno> {
+    pub(super) fn enter_ids(&mut self, p: ProcId, frame: &mut SyscallFrame) -> Result<(), Errno> {
         let Class::Carries(call) = classify(number_of(frame.code)) else {
             return Ok(());
         };

@@ -8,11 +8,15 @@
 //! here: each branch is about which joint to call with which numbers.
 //!
 //! * `gate`: the system-call gate and the hooks.
+//! * [`capture`], [`restore`]: a suspended instance as an image, and back.
 //! * [`kpi`]: what the core asks of a kernel.
 //! * [`locks`]: hosted locks that check the lock rules.
 //! * `manage`: instances made, entered, stopped and destroyed.
 
+pub mod capture;
 mod gate;
+#[cfg(test)]
+mod image_tests;
 pub mod kpi;
 pub mod locks;
 mod manage;
@@ -20,6 +24,7 @@ pub mod net;
 pub mod net_stacks;
 #[cfg(test)]
 mod net_tests;
+pub mod restore;
 #[cfg(test)]
 mod tests;
 

@@ -34,7 +34,7 @@ pub mod pipe;
 pub mod prison;
 pub mod proc;
 pub mod restore;
-mod restore_ids;
+pub mod restore_ids;
 pub mod sched;
 pub mod sig;
 pub mod sleep;

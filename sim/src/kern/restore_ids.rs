@@ -4,7 +4,7 @@
 
 use super::Kern;
 use super::file::FileKind;
-use super::proc::{Pgrp, Place, Session};
+use super::proc::{Pgrp, Place, Session, SigQueue};
 use super::types::{FileId, Pid, PipeId, ProcId, Tid, VmId};
 use crate::errno::Errno;
 use std::collections::BTreeSet;
@@ -26,6 +26,17 @@ pub struct RestoreMark {
 }
 
 impl Kern {
+    /// How many pages more it can hold.
+    pub fn room_for_pages(&self) -> usize {
+        let used = self.objects.resident();
+        self.config.pages.saturating_sub(used)
+    }
+
+    /// How many processes more it can have.
+    pub fn room_for_procs(&self) -> usize {
+        self.config.maxproc.saturating_sub(self.procs.len())
+    }
+
     /// Where the kernel stands.
     pub fn restore_mark(&self) -> RestoreMark {
         RestoreMark {
@@ -130,6 +141,13 @@ impl Kern {
                 pgrp.members
                     .sort_by_key(|p| rank(p).and_then(|at| place.get(at)));
             }
+        }
+    }
+
+    /// Gives a restored process the signals that wait for it.
+    pub fn restore_sigqueue(&mut self, p: ProcId, queue: SigQueue) {
+        if let Some(proc) = self.procs.get_mut(&p) {
+            proc.sigqueue = queue;
         }
     }
 
