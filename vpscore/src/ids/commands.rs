@@ -145,6 +145,8 @@ pub const STRUCTS: &[Command] = &[
     c(0, "ktr_header", "ktr_pid", Out, IdOrZero(Pid)),
     c(0, "ktr_header", "ktr_tid", Out, IdOrZero(Tid)),
     c(0, "flock", "l_pid", Out, IdOrZero(Pid)),
+    c(0, "auditpinfo", "ap_pid", In, Id(Pid)),
+    c(0, "umtx", "u_owner", InOut, IdOrZero(Tid)),
     c(0, "shmid_ds", "shm_lpid", Out, IdOrZero(Pid)),
     c(0, "shmid_ds", "shm_cpid", Out, IdOrZero(Pid)),
     c(0, "msqid_ds", "msg_lspid", Out, IdOrZero(Pid)),

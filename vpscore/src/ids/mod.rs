@@ -21,6 +21,8 @@
 mod commands;
 mod kill;
 mod no_id;
+#[cfg(test)]
+mod prototypes_tests;
 mod syscalls;
 #[cfg(test)]
 mod tests;

@@ -189,7 +189,6 @@ pub const NO_IDS: &[u16] = &[
     360, // getresuid
     361, // getresgid
     362, // kqueue
-    363, // freebsd11_kevent
     371, // extattr_set_fd
     372, // extattr_get_fd
     373, // extattr_delete_fd
@@ -239,8 +238,6 @@ pub const NO_IDS: &[u16] = &[
     428, // __acl_aclcheck_link
     429, // sigwait
     431, // thr_exit
-    434, // freebsd10__umtx_lock
-    435, // freebsd10__umtx_unlock
     436, // jail_attach
     437, // extattr_list_fd
     438, // extattr_list_file
@@ -248,7 +245,6 @@ pub const NO_IDS: &[u16] = &[
     441, // ksem_timedwait
     444, // kldunloadf
     445, // audit
-    446, // auditon
     447, // getauid
     448, // setauid
     449, // getaudit

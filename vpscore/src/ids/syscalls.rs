@@ -165,7 +165,15 @@ pub const SYSCALLS: &[Syscall] = &[
     call(251, "rfork", &[x(Result, Out, IdOrZero(Pid))]),
     call(255, "aio_read", &[sigevent(0, "sigev_notify_thread_id")]),
     call(256, "aio_write", &[sigevent(0, "sigev_notify_thread_id")]),
-    call(257, "lio_listio", &[sigevent(3, "sigev_notify_thread_id")]),
+    // One for the list, and one in each aiocb.
+    call(
+        257,
+        "lio_listio",
+        &[
+            sigevent(1, "sigev_notify_thread_id"),
+            sigevent(3, "sigev_notify_thread_id"),
+        ],
+    ),
     call(
         310,
         "getsid",
@@ -190,13 +198,35 @@ pub const SYSCALLS: &[Syscall] = &[
         "sigwaitinfo",
         &[x(Behind(1, "si_pid"), Out, IdOrZero(Pid))],
     ),
+    call(
+        363,
+        "freebsd11_kevent",
+        &[
+            x(Behind(1, "ident"), In, Id(Pid)),
+            x(Behind(3, "ident"), Out, Id(Pid)),
+            x(Behind(3, "data"), Out, IdOrZero(Pid)),
+        ],
+    ),
     call(409, "__mac_get_pid", &[x(Arg(0), In, Id(Pid))]),
     call(430, "thr_create", &[x(Behind(1, ""), Out, Id(Tid))]),
     call(432, "thr_self", &[x(Behind(0, ""), Out, Id(Tid))]),
     // -1 is every other thread of the process.
     call(433, "thr_kill", &[x(Arg(0), In, IdOrMinusOne(Tid))]),
+    // The word of a lock of 10.x holds the owner's TID, as those of _umtx_op do.
+    call(
+        434,
+        "freebsd10__umtx_lock",
+        &[x(Behind(0, "u_owner"), InOut, IdOrZero(Tid))],
+    ),
+    call(
+        435,
+        "freebsd10__umtx_unlock",
+        &[x(Behind(0, "u_owner"), InOut, IdOrZero(Tid))],
+    ),
     call(442, "thr_suspend", &[]),
     call(443, "thr_wake", &[x(Arg(0), In, Id(Tid))]),
+    // A_GETPINFO, A_GETPINFO_ADDR and A_SETPMASK name a process.
+    call(446, "auditon", &[x(Behind(1, "ap_pid"), In, Id(Pid))]),
     // The words of a PI or robust mutex hold the owner's TID, written by programs.
     call(
         454,
@@ -253,12 +283,18 @@ pub const SYSCALLS: &[Syscall] = &[
     call(
         526,
         "rctl_get_rules",
-        &[x(Behind(0, "process"), InOut, Id(Pid))],
+        &[
+            x(Behind(0, "process"), In, Id(Pid)),
+            x(Behind(2, "process"), Out, Id(Pid)),
+        ],
     ),
     call(
         527,
         "rctl_get_limits",
-        &[x(Behind(0, "process"), InOut, Id(Pid))],
+        &[
+            x(Behind(0, "process"), In, Id(Pid)),
+            x(Behind(2, "process"), Out, Id(Pid)),
+        ],
     ),
     call(
         528,
