@@ -6,7 +6,7 @@ use super::entry::{Entry, Stage};
 use super::numbers::{NumberError, Numbers, Slot};
 use super::plan::{Plan, PlanError, Spares};
 use super::space::Space;
-use crate::collections::{Chunk, NoMemory, Slab};
+use crate::collections::{NoMemory, Slab};
 use crate::limits::DEPTH_MAX;
 use crate::types::{HostId, InstanceId, ProcHandle};
 
@@ -443,14 +443,6 @@ impl Table {
             }
         }
         self.slab.remove(slot);
-    }
-
-    /// Takes in room for more entries.
-    ///
-    /// # Errors
-    /// Gives the chunk back where the table has all it may.
-    pub fn grow(&mut self, chunk: Chunk<Entry>) -> Result<(), Chunk<Entry>> {
-        self.slab.grow(chunk)
     }
 
     fn unlink_handle(&mut self, slot: Slot) {

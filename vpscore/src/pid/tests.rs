@@ -336,4 +336,36 @@ fn chains_find_every_entry_though_all_fall_into_few_buckets() {
         let found = host.table.by_handle(ProcHandle(n * 4096)).is_some();
         assert_eq!(found, n % 3 != 0);
     }
+    assert!(!host.table.is_empty());
+    // Every other one that lingers goes, from the middle of the chains too.
+    for n in (0..64).step_by(6) {
+        let (slot, entry) = host.table.by_host(HostId(1000 + n)).unwrap();
+        let serial = entry.serial;
+        host.table.sweep_drop(&mut host.row, slot, serial);
+        host.check();
+    }
+    for n in 0..64 {
+        let found = host.table.by_host(HostId(1000 + n)).is_some();
+        assert_eq!(found, n % 6 != 0, "{n}");
+    }
+}
+
+#[test]
+fn a_host_id_taken_again_is_taken_from_its_bearer_in_the_middle_of_a_chain() {
+    let mut host = Host {
+        row: Row::new(1),
+        table: Table::create(Kind::Pid, 8, 0).unwrap(),
+    };
+    for n in 0..16u64 {
+        host.birth(1, &[], n, 1000 + i32::try_from(n).unwrap());
+    }
+    for n in [7, 3, 12, 0, 15] {
+        host.table.host_taken(&mut host.row, HostId(1000 + n));
+        host.check();
+        assert!(host.table.by_host(HostId(1000 + n)).is_none());
+        let (_, entry) = host.table.by_handle(ProcHandle(n as u64)).unwrap();
+        assert_eq!((entry.host(), entry.stage()), (HostId(0), Stage::Live));
+    }
+    let left = (0..16).filter(|n| host.table.by_host(HostId(1000 + n)).is_some());
+    assert_eq!(left.count(), 11);
 }

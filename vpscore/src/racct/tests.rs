@@ -199,3 +199,21 @@ fn a_soft_limit_above_the_hard_one_and_a_limit_on_the_host_are_refused() {
         Err(LimitError::Host)
     );
 }
+
+#[test]
+fn an_instance_that_is_not_there_is_neither_charged_nor_released() {
+    let (mut tree, a, ..) = family();
+    let id = InstanceId {
+        slot: 77,
+        generation: 3,
+    };
+    let none = Err(Error::NoInstance { id });
+    assert_eq!(charge(&mut tree, id, Resource::Nproc, 1), none);
+    assert_eq!(charge_forced(&mut tree, id, Resource::Nproc, 1), none);
+    assert_eq!(release(&mut tree, id, Resource::Nproc, 0), none);
+    charge(&mut tree, a, Resource::Nproc, 1).unwrap();
+    let one = [(Resource::Nproc, 1)];
+    assert_eq!(transfer_all(&mut tree, a, id, &one), none);
+    assert_eq!(transfer_all(&mut tree, id, a, &one), none);
+    assert_eq!(used(&tree, a, Resource::Nproc), (1, 1));
+}
