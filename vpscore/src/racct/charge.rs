@@ -353,7 +353,8 @@ pub fn set_limit<S>(
     Ok(())
 }
 
-/// The hard limit that holds for `id`: the least on the way to the root, and whose it is.
+/// The hard limit that holds for `id`: the least on the way to the root, and whose it is; of equal
+/// ones that of the nearest.
 pub fn effective_limit<S>(tree: &Tree<S>, id: InstanceId, resource: Resource) -> (InstanceId, u64) {
     let mut least = (id, UNLIMITED);
     let mut here = Some(id);

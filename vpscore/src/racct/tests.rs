@@ -217,3 +217,14 @@ fn an_instance_that_is_not_there_is_neither_charged_nor_released() {
     assert_eq!(transfer_all(&mut tree, id, a, &one), none);
     assert_eq!(used(&tree, a, Resource::Nproc), (1, 1));
 }
+
+#[test]
+fn of_equal_limits_on_the_way_up_the_nearest_is_the_one_that_holds() {
+    let (mut tree, a, b, _) = family();
+    set_limit(&mut tree, a, Resource::Nproc, limit(4, 5)).unwrap();
+    set_limit(&mut tree, b, Resource::Nproc, limit(4, 5)).unwrap();
+    assert_eq!(effective_limit(&tree, b, Resource::Nproc), (b, 5));
+    assert_eq!(effective_limit(&tree, a, Resource::Nproc), (a, 5));
+    set_limit(&mut tree, a, Resource::Nproc, limit(4, 4)).unwrap();
+    assert_eq!(effective_limit(&tree, b, Resource::Nproc), (a, 4));
+}
