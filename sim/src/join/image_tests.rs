@@ -112,7 +112,7 @@ impl Host {
     }
 
     /// One step of the world; false where nothing is left to do.
-    fn step(&mut self) -> bool {
+    pub(super) fn step(&mut self) -> bool {
         let Some(at) = self.kern.next_event() else {
             return false;
         };
@@ -315,4 +315,231 @@ nap:    timespec 0 1000000
 ",
         None,
     );
+}
+
+#[test]
+fn stopped_and_continued_children_are_reported_once() {
+    unnoticed(
+        "
+        sys fork -> r8
+        beq r1, 1, child
+        sys nanosleep nap 0
+        sys kill r8 SIGSTOP
+        sys wait4 r8 status 2 0
+        sys wait4 r8 status 3 0 -> r9
+        bne r9, 0, bad
+        sys nanosleep nap 0
+        sys kill r8 SIGCONT
+        sys wait4 r8 status 4 0
+        sys kill r8 SIGTERM
+        sys wait4 r8 status 0 0
+        set r9 status
+        ld32 r10, [r9]
+        exit r10
+child:  add r9, r9, 1
+        jmp child
+bad:    exit 99
+.data
+status: word 0
+nap:    timespec 0 2000
+",
+        None,
+    );
+}
+
+#[test]
+fn timers_fire_when_they_would_have_in_the_order_they_were_set() {
+    unnoticed(
+        "
+        sys sigaction SIGALRM act 0
+        sys setitimer ITIMER_REAL timer 0
+        sys fork -> r8
+        set r12 3
+more:   sys nanosleep nap 0
+        sub r12, r12, 1
+        bne r12, 0, more
+        sys getitimer ITIMER_REAL timer
+        set r9 timer
+        ld64 r10, [r9 + 24]
+        rem r10, r10, 251
+        beq r8, 0, over
+        sys wait4 -1 0 0 0
+over:   exit r10
+hand:   sys write 1 dot 1
+        ret
+.data
+act:    quad hand 0 0 0
+timer:  quad 0 3 0 3
+nap:    timespec 0 9000
+dot:    string \".\"
+",
+        None,
+    );
+}
+
+#[test]
+fn a_parent_gets_its_memory_back_from_a_vfork() {
+    unnoticed(
+        "
+        sys vfork -> r8
+        beq r1, 1, child
+        set r9 cell
+        ld32 r10, [r9]
+        sys wait4 r8 0 0 0
+        exit r10
+child:  set r9 cell
+        set r10 42
+        st32 r10, [r9]
+        sys nanosleep nap 0
+        exit 0
+.data
+cell:   word 0
+nap:    timespec 0 1000
+",
+        None,
+    );
+}
+
+#[test]
+fn poll_waits_for_all_of_its_descriptors_and_no_longer_than_asked() {
+    unnoticed(
+        "
+        sys pipe2 fds 0
+        sys fork -> r8
+        beq r1, 1, writer
+        sys poll poll 2 1
+        sys poll poll 2 5000 -> r9
+        sys wait4 r8 0 0 0
+        exit r9
+writer: sys nanosleep nap 0
+        sys write 4 nap 1
+        exit 0
+.data
+fds:    word 0 0
+poll:   pollfd 3 POLLIN
+        pollfd 4 POLLIN
+nap:    timespec 0 3000000
+",
+        None,
+    );
+}
+
+#[test]
+fn groups_outlive_their_leaders_and_orphans_find_their_reaper() {
+    unnoticed(
+        "
+        sys fork -> r8
+        beq r1, 1, leader
+        sys wait4 r8 0 0 0
+        set r9 0
+        sub r9, r9, r8
+        sys nanosleep nap 0
+        sys kill r9 SIGTERM
+        jerr bad
+        sys wait4 -1 status 0 0 -> r10
+        sys wait4 -1 status 0 0 -> r11
+        sub r10, r11, r10
+        set r9 status
+        ld32 r9, [r9]
+        mul r10, r10, 16
+        add r9, r9, r10
+        exit r9
+leader: sys setsid
+        sys fork
+        beq r1, 1, member
+        sys fork
+        beq r1, 1, member
+        exit 0
+member: sys nanosleep long 0
+        sys getpgrp
+        jmp member
+bad:    exit 99
+.data
+nap:    timespec 0 100000
+long:   timespec 1 0
+status: word 0
+",
+        None,
+    );
+}
+
+#[test]
+fn memory_written_after_a_fork_is_copied_once_and_shared_memory_stays_shared() {
+    unnoticed(
+        "
+        sys mmap 0 8192 3 0x1000 -1 0 -> r12
+        sys minherit r12 4096 0
+        set r9 1
+        st64 r9, [r12]
+        st64 r9, [r12 + 4096]
+        sys fork -> r8
+        beq r1, 1, child
+        sys fork -> r7
+        beq r1, 1, child
+        set r9 5
+        st64 r9, [r12 + 4096]
+        sys wait4 -1 0 0 0
+        sys wait4 -1 0 0 0
+        ld64 r9, [r12]
+        ld64 r10, [r12 + 4096]
+        mul r10, r10, 16
+        add r9, r9, r10
+        exit r9
+child:  ld64 r9, [r12]
+        add r9, r9, 1
+        st64 r9, [r12]
+        set r9 7
+        st64 r9, [r12 + 4096]
+        sys munmap r12 4096
+        exit 0
+",
+        None,
+    );
+}
+
+#[test]
+fn threads_keep_their_turn_and_their_processor() {
+    unnoticed(
+        "
+        sys fork
+        sys fork
+        sys fork
+        set r12 60
+spin:   add r9, r9, r12
+        sub r12, r12, 1
+        bne r12, 0, spin
+        sys sched_yield
+        sys getpid -> r8
+again:  sys wait4 -1 0 0 0
+        jok again
+        exit r8
+",
+        Some(
+            "
+        sys fork
+        set r12 90
+spin:   sub r12, r12, 1
+        bne r12, 0, spin
+again:  sys wait4 -1 0 0 0
+        jok again
+        exit 0
+",
+        ),
+    );
+}
+
+#[test]
+fn an_instance_that_its_owner_has_suspended_stays_so() {
+    let mut host = Host::new(1);
+    let web = host.instance(InstanceId::VPS0, "web");
+    let db = host.instance(web, "db");
+    host.start(db, "x: sys getpid\njmp x");
+    host.step();
+    host.join.suspend(&mut host.kern, db).unwrap();
+    let web = host.replace(web);
+    assert_eq!(host.kern.next_slice(), None);
+    let core = host.join.core();
+    let db = core.lookup(web, b"db").unwrap();
+    host.join.resume(&mut host.kern, db).unwrap();
+    assert!(host.kern.next_slice().is_some());
 }

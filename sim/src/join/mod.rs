@@ -16,6 +16,8 @@
 pub mod capture;
 mod gate;
 #[cfg(test)]
+mod image_refusals;
+#[cfg(test)]
 mod image_tests;
 pub mod kpi;
 pub mod locks;

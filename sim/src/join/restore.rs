@@ -16,6 +16,7 @@
 
 mod apply;
 mod check;
+mod check_procs;
 mod people;
 mod staged;
 mod threads;

@@ -2,21 +2,17 @@
 //! Sessions, groups and processes, each with the numbers that it had in the image's instance.
 
 use super::apply::{Files, filedesc};
-use super::check::{contradiction, fixed, unsupported};
+use super::check::contradiction;
 use super::staged::{Staged, StagedProc};
 use super::{Made, RestoreError};
-use crate::join::capture::OSRELDATE;
-use crate::join::capture::procs::{
-    RLIM_INFINITY, RLIM_NLIMITS, RLIMIT_NOFILE, RLIMIT_VMEM, SIGPARENT, flags,
-};
+use crate::join::capture::procs::flags;
 use crate::join::{Join, SimKpi, handle, host_id, host_tid};
+use crate::kern::Kern;
 use crate::kern::proc::{SigAction, SigQueue, Ucred};
 use crate::kern::restore::ProcSeed;
 use crate::kern::types::{Pid, PrisonId, ProcId, SigSet, Tid, VmId};
-use crate::kern::{Config, Kern};
-use crate::time::Duration;
 use std::collections::BTreeMap;
-use vpscore::image::schema::{Abi, Pgrp, Proc, ProcState, Rlimit, Rusage, Session, Sigqueue};
+use vpscore::image::schema::{Proc, ProcState};
 use vpscore::types::{InstanceId, ProcHandle, ViewId};
 use vpscore::view::IdKind;
 
@@ -31,186 +27,6 @@ pub(super) struct Numbers {
     pub(super) tids: BTreeMap<(u32, usize), Tid>,
     /// The processes, by object.
     pub(super) procs: BTreeMap<u32, ProcId>,
-}
-
-impl Staged {
-    pub(super) fn check_procs(&self, config: &Config) -> Result<(), RestoreError> {
-        self.check_named()?;
-        let levels = self.levels();
-        let mut seen: BTreeMap<u32, &StagedProc> = BTreeMap::new();
-        for proc in &self.procs {
-            let (id, record) = (proc.id, &proc.record);
-            if levels.get(&self.instance_of(record)) != Some(&record.p_pid.len()) {
-                return Err(contradiction::<Proc>(id, Proc::p_pid));
-            }
-            check_constants(id, record)?;
-            self.check_limits(id, record, config)?;
-            let alive = |proc: &&&StagedProc| proc.record.p_state == ProcState::Normal;
-            let parent = record.p_pptr.map(|parent| parent.id());
-            if parent.is_some_and(|id| seen.get(&id).filter(alive).is_none()) {
-                return Err(contradiction::<Proc>(id, Proc::p_pptr));
-            }
-            let reaper = record.p_reaper.and_then(|reaper| seen.get(&reaper.id()));
-            let reaps = reaper.is_some_and(|r| r.record.p_treeflag == flags::TREE_REAPER);
-            if record.p_reaper.is_some() && !reaps {
-                return Err(contradiction::<Proc>(id, Proc::p_reaper));
-            }
-            if let Some(space) = record.p_vmspace {
-                let shares = self.procs.iter().find(|other| {
-                    let named = other.record.p_vmspace.map(|space| space.id());
-                    named == Some(space.id())
-                });
-                let limit = |proc: &Proc| proc.p_limit.get(RLIMIT_VMEM).copied();
-                if shares.map(|other| limit(&other.record)) != Some(limit(record)) {
-                    return Err(contradiction::<Proc>(id, Proc::p_limit));
-                }
-            }
-            let acts = record.p_sigacts.map(|acts| acts.id());
-            let again = |other: &&StagedProc| other.record.p_sigacts.map(|acts| acts.id()) == acts;
-            if acts.is_some() && seen.values().any(again) {
-                return Err(unsupported::<Proc>(id, Proc::p_sigacts));
-            }
-            for thread in &proc.threads {
-                super::threads::check(proc, thread, config)?;
-            }
-            seen.insert(id, proc);
-        }
-        Ok(())
-    }
-
-    /// A group or session has all the numbers of the process that it is named after.
-    fn check_named(&self) -> Result<(), RestoreError> {
-        let agrees = |instance: u32, list: &[i32]| {
-            let mut procs = self.procs.iter();
-            let leader = procs.find(|proc| Some(&proc.number()) == list.first());
-            leader.is_none_or(|leader| {
-                leader.record.p_pid.as_slice() == list
-                    && self.instance_of(&leader.record) == instance
-            })
-        };
-        for (id, session) in &self.sessions {
-            if !agrees(session.instance.id(), session.s_sid.as_slice()) {
-                return Err(contradiction::<Session>(*id, Session::s_sid));
-            }
-        }
-        for (id, pgrp) in &self.pgrps {
-            if !agrees(pgrp.instance.id(), pgrp.pg_id.as_slice()) {
-                return Err(contradiction::<Pgrp>(*id, Pgrp::pg_id));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_limits(&self, id: u32, record: &Proc, config: &Config) -> Result<(), RestoreError> {
-        let refused = || unsupported::<Proc>(id, Proc::p_limit);
-        if record.p_state == ProcState::Zombie {
-            return record.p_limit.is_empty().then_some(()).ok_or_else(refused);
-        }
-        if record.p_limit.len() != RLIM_NLIMITS {
-            return Err(refused());
-        }
-        for (resource, limit) in record.p_limit.iter().enumerate() {
-            let fits = match resource {
-                RLIMIT_NOFILE => limit.rlim_cur == config.nofile as u64,
-                RLIMIT_VMEM => limit.rlim_cur <= config.vmem_max,
-                _ => limit.rlim_cur == RLIM_INFINITY,
-            };
-            if !fits || limit.rlim_max != limit.rlim_cur {
-                return Err(unsupported::<Rlimit>(id, Rlimit::rlim_cur));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn check_constants(id: u32, record: &Proc) -> Result<(), RestoreError> {
-    fixed!(
-        id,
-        record,
-        Proc {
-            p_flag2: 0,
-            p_abi: Abi::SimLp64,
-            p_osrel: OSRELDATE as i32,
-            p_sigparent: SIGPARENT,
-            p_pdeathsig: 0,
-            p_acflag: 0,
-            p_nice: 0,
-            p_cru: Rusage::default(),
-            p_start: Duration::ZERO,
-            itimer_virtual: None,
-            itimer_prof: None,
-        }
-    );
-    let used = Rusage {
-        ru_utime: record.p_ru.ru_utime,
-        ..Rusage::default()
-    };
-    fixed!(id, record, Proc { p_ru: used });
-    let zombie = record.p_state == ProcState::Zombie;
-    let stopped = record.p_flag & flags::STOPPED_SIG != 0;
-    let lasting = if zombie {
-        flags::EXEC | flags::CONTINUED
-    } else {
-        flags::ALL
-    };
-    for (bad, key) in [
-        (!record.p_args.is_empty(), Proc::p_args),
-        (!record.p_textpath.is_empty(), Proc::p_textpath),
-        (
-            std::str::from_utf8(record.p_comm.as_slice()).is_err(),
-            Proc::p_comm,
-        ),
-        (
-            record.p_treeflag & !flags::TREE_REAPER != 0,
-            Proc::p_treeflag,
-        ),
-        (record.p_flag & !lasting != 0, Proc::p_flag),
-        (!stopped && record.p_flag & flags::WAITED != 0, Proc::p_flag),
-        (!zombie && stopped != (record.p_xsig != 0), Proc::p_xsig),
-        (stopped && record.p_xsig > 128, Proc::p_xsig),
-        (!zombie && record.p_xexit != 0, Proc::p_xexit),
-        (!(0..=255).contains(&record.p_xexit), Proc::p_xexit),
-        (zombie && record.itimer_real.is_some(), Proc::itimer_real),
-        (
-            zombie && record.p_sigqueue != Sigqueue::default(),
-            Proc::p_sigqueue,
-        ),
-    ] {
-        if bad {
-            return Err(unsupported::<Proc>(id, key));
-        }
-    }
-    check_sigqueue(id, &record.p_sigqueue)
-}
-
-/// Every signal that is pending has its entry, and each but one.
-pub(super) fn check_sigqueue(id: u32, queue: &Sigqueue) -> Result<(), RestoreError> {
-    use vpscore::image::schema::Ksiginfo;
-    fixed!(id, queue, Sigqueue { sq_kill: [0; 16] });
-    let mut last = 0;
-    let mut pending = 0_u128;
-    for info in &queue.sq_list {
-        fixed!(
-            id,
-            info,
-            Ksiginfo {
-                si_errno: 0,
-                si_value: 0,
-                reason0: 0,
-                reason1: 0,
-                ksi_flags: 0
-            }
-        );
-        if info.si_signo <= last {
-            return Err(unsupported::<Ksiginfo>(id, Ksiginfo::si_signo));
-        }
-        last = info.si_signo;
-        pending |= 1 << (last - 1);
-    }
-    if queue.sq_signals != pending.to_le_bytes() {
-        return Err(contradiction::<Sigqueue>(id, Sigqueue::sq_signals));
-    }
-    Ok(())
 }
 
 impl Join {
@@ -407,7 +223,8 @@ impl Join {
             parent: parent.unwrap_or(init),
             reaper: Some(reaper.unwrap_or(init)),
             reapsubtree: match reapsubtree.first() {
-                None | Some(0) => pid,
+                // Outside: no number of this host either.
+                None | Some(0) => Some(Pid(0)),
                 Some(_) => Some(numbers.of(reapsubtree)),
             },
             is_reaper: record.p_treeflag & flags::TREE_REAPER != 0,

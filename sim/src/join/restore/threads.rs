@@ -3,7 +3,8 @@
 
 use super::apply::Files;
 use super::check::{contradiction, fixed, unsupported};
-use super::people::{Numbers, check_sigqueue};
+use super::check_procs::check_sigqueue;
+use super::people::Numbers;
 use super::staged::{Staged, StagedProc};
 use super::{Made, RestoreError};
 use crate::guest::Regs;
