@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 /// A process to be put back. Ids in it are this kernel's.
 #[derive(Clone, Debug)]
 pub struct ProcSeed {
-    /// Its id, had by [`Kern::restore_ids`]; `None` for the next free one.
+    /// Its id, had by [`super::restore_ids`]; `None` for the next free one.
     pub pid: Option<Pid>,
     /// `p_comm`
     pub comm: String,
@@ -73,7 +73,7 @@ pub struct ProcSeed {
 /// A thread to be put back. Ids in its frame's arguments and its wait state are this kernel's.
 #[derive(Clone, Debug)]
 pub struct ThreadSeed {
-    /// Its id, had by [`Kern::restore_ids`]; `None` for the next free one.
+    /// Its id, had by [`super::restore_ids`]; `None` for the next free one.
     pub tid: Option<Tid>,
     /// Its registers.
     pub regs: Regs,

@@ -518,3 +518,12 @@ fn a_limit_is_never_above_what_holds_in_the_parent() {
     assert_eq!(racct::effective_limit(&tree, c, Resource::Nproc), (a, 3));
     assert!(tree.invariants());
 }
+
+#[test]
+fn an_instance_without_children_is_not_reaped_before_it_is_dead() {
+    let mut tree = tree();
+    let a = create(&mut tree, HOST, "a");
+    let state = tree.node(a).unwrap().state();
+    assert_eq!(tree.reap(a).unwrap_err(), ReapError::NotDead { state });
+    assert!(tree.node(a).is_some());
+}
