@@ -5,10 +5,10 @@ use vpscore::cbor::{Bytes, Text};
 use vpscore::collections::List;
 use vpscore::image::schema::{
     Abi, Blocked, File, FileType, Filedesc, Filedescent, IfType, Ifaddr, Ifnet, InFlight, Info,
-    Inherit, Instance, InstanceLimit, InstanceState, Itimer, Ksiginfo, LlState, Llentry, ObjType,
-    Pgrp, Pipe, PipeBuf, Proc, ProcState, Registers, Rlimit, Route, Rusage, Selected, Session,
-    Sigaction, Sigacts, Sigqueue, SysctlVar, Thread, Ucred, VmMapEntry, VmObject, Vmspace, Vnet,
-    Wchan,
+    Inherit, Instance, InstanceLimit, InstanceState, Itimer, Ksiginfo, LlState, Llentry,
+    LoopbackPacket, ObjType, Pgrp, Pipe, PipeBuf, Proc, ProcState, Registers, Rlimit, RngState,
+    Route, Rusage, Selected, Session, Sigaction, Sigacts, Sigqueue, SysctlVar, Thread, Ucred,
+    VmMapEntry, VmObject, Vmspace, Vnet, Wchan,
 };
 use vpscore::image::{
     Error, Event, Header, Object, PAGE_SIZE, Reader, Ref, Sink, Trailer, WriteError, Writer,
@@ -16,9 +16,9 @@ use vpscore::image::{
 };
 use vpscore::sock::{
     CcAlgo, CcVar, Cubic, Domain, HcMetrics, Hystart, INP_IPV4, InAddr, InConninfo, Inpcb, Listen,
-    SB_AUTOSIZE, SO_ACCEPTCONN, SackBlk, SackHint, SackHole, Seq, SoQstate, SoType, Sockbuf,
-    Socket, Syncache, TF_RCVD_SCALE, TF_REQ_SCALE, TF_SACK_PERMIT, TcpState, TcpTimers, TcpVnet,
-    Tcpcb, Tfo, TfoCookie, Tseg,
+    RateCount, SB_AUTOSIZE, SO_ACCEPTCONN, SackBlk, SackHint, SackHole, SchOverflow, Seq, SoQstate,
+    SoType, Sockbuf, Socket, Syncache, TF_RCVD_SCALE, TF_REQ_SCALE, TF_SACK_PERMIT, TcpMd5Key,
+    TcpState, TcpTimers, TcpVnet, Tcpcb, Tfo, TfoCookie, Tseg,
 };
 use vpscore::time::Duration;
 
@@ -357,6 +357,7 @@ pub fn tcpcb() -> Tcpcb {
         t_dsack_pack: 0,
         t_fbyte_in: Some(Duration::from_secs(3)),
         t_fbyte_out: Some(Duration::from_secs(3)),
+        tfo_listener: None,
     }
 }
 
@@ -385,6 +386,7 @@ pub fn inpcb(faddr: InAddr, fport: u16) -> Inpcb {
         in6p_cksum: -1,
         in6p_outputopts: None,
         in6p_icmp6filt: None,
+        in6p_tclass: Some(8),
     }
 }
 
@@ -450,6 +452,7 @@ pub fn socket(vnet: u32, cred: u32, listener: Option<u32>) -> Socket {
                 ..tcpcb()
             }
         }),
+        so_fdref: Some(listener.is_none()),
     }
 }
 
@@ -613,7 +616,7 @@ pub fn sample() -> Result<Vec<u8>, Failure> {
     w.stream(0, b"hello")?;
     w.stream(1, &[0x55; 0x1100])?;
     w.stream(2, &[0x66; 10])?;
-    w.object(&syncache(listener, ucred))?;
+    w.object(&syncache(vnet, ucred))?;
     let filedesc = sample_files(&mut w, ucred, pipe, listener, connection)?;
     let sigacts = w.object(&Sigacts {
         actions: list([Sigaction {
@@ -657,6 +660,20 @@ fn sample_net(w: &mut Writer<List<u8>>, root: u32) -> Result<u32, Failure> {
         }]),
         ip_id: 77,
         lastport: 49_152,
+        clock: Some(Duration::from_secs(77)),
+        frag6_id: Some(9),
+        next_ifindex: Some(3),
+        loopback: Some(list([LoopbackPacket {
+            remaining: Duration::from_nanos(500),
+            packet: bytes(&[0x45; 20]),
+        }])),
+        rates: Some(list([RateCount {
+            class: 1,
+            age: ms(100),
+            count: 7,
+        }])),
+        icmplim_jitter: Some(-3),
+        rng: Some(rng_state()),
     })?;
     let ifnet = w.object(&Ifnet {
         if_vnet: Ref::new(vnet),
@@ -727,8 +744,36 @@ fn sample_net(w: &mut Writer<List<u8>>, root: u32) -> Result<u32, Failure> {
             hc_recvpipe: 0,
             hc_expire: Duration::from_secs(3_000),
         }]),
+        isn_offset_old: Some(12_000),
+        isn_last: Some(ms(30)),
+        isn_last_reseed: Some(ms(9_000)),
+        syncache_hash_secret: Some(bytes(&[7; 16])),
+        syncache_overflows: Some(list([SchOverflow {
+            bucket: 3,
+            age: ms(800),
+        }])),
+        md5_keys: Some(list([TcpMd5Key {
+            src: SERVER,
+            dst: CLIENT,
+            key: bytes(b"secret"),
+        }])),
+        resets: Some(list([RateCount {
+            class: 3,
+            age: ms(10),
+            count: 1,
+        }])),
+        fastopen_autokey: Some(ms(60_000)),
+        rng: Some(rng_state()),
     })?;
     Ok(vnet)
+}
+
+fn rng_state() -> RngState {
+    RngState {
+        key: [6; 32],
+        nonce: 1,
+        words: 40,
+    }
 }
 
 fn sample_memory(w: &mut Writer<List<u8>>) -> Result<u32, Failure> {
@@ -794,9 +839,9 @@ fn sample_pipe(w: &mut Writer<List<u8>>, ucred: u32) -> Result<u32, Failure> {
     Ok(pipe)
 }
 
-fn syncache(listener: u32, ucred: u32) -> Syncache {
+fn syncache(vnet: u32, ucred: u32) -> Syncache {
     Syncache {
-        so: Ref::new(listener),
+        vnet: Ref::new(vnet),
         sc_inc: inpcb(CLIENT, 40_001).inp_inc,
         sc_rxttime: ms(900),
         sc_rxmits: 0,

@@ -24,6 +24,20 @@ impl Rng {
         Self(rng)
     }
 
+    /// Where the stream stands: key, nonce and 32-bit words drawn.
+    pub fn state(&self) -> ([u8; 32], u64, u64) {
+        let words = self.0.get_word_pos() as u64;
+        (self.0.get_seed(), self.0.get_stream(), words)
+    }
+
+    /// The stream that stands there.
+    pub fn at(key: [u8; 32], nonce: u64, words: u64) -> Self {
+        let mut rng = ChaCha8Rng::from_seed(key);
+        rng.set_stream(nonce);
+        rng.set_word_pos(words.into());
+        Self(rng)
+    }
+
     /// The next 64 bits.
     pub fn next_u64(&mut self) -> u64 {
         self.0.next_u64()

@@ -23,6 +23,12 @@ pub mod kpi;
 pub mod locks;
 mod manage;
 pub mod net;
+pub mod net_sockets;
+mod net_sockets_so;
+mod net_sockets_tcp;
+#[cfg(test)]
+mod net_sockets_tests;
+mod net_sockets_vnet;
 pub mod net_stacks;
 #[cfg(test)]
 mod net_tests;

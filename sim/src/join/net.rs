@@ -19,7 +19,9 @@ use vpscore::image::schema::{self, IfType};
 use vpscore::image::{IfnetRef, InstanceRef, VnetRef};
 use vpscore::sock::InAddr;
 
+use super::net_sockets_vnet::{from_rng_state, rng_state};
 use crate::errno::Errno;
+use crate::net::cx::SoId;
 use crate::net::ether::MacAddr;
 use crate::net::ifnet::{IfAddr, IfIndex, IfKind, Ifnet};
 use crate::net::ip::IpStack;
@@ -42,6 +44,8 @@ pub enum Unmovable {
     Interface(IfIndex),
     /// A route that leaves by an interface which was not written.
     Route(IfIndex),
+    /// A socket that nobody has credentials for.
+    Socket(SoId),
 }
 
 impl From<NoMemory> for Unmovable {
@@ -57,6 +61,20 @@ pub enum Unfit {
     Sysctl(Errno),
     /// Two interfaces or addresses claim the same, or a route lacks its interface.
     Conflict(Errno),
+    /// A socket of a family or protocol that this network does not have, or with an accept filter.
+    Protocol,
+    /// An error number that this kernel does not know.
+    Errno(u16),
+    /// The bytes of a stream are not as many as the record says.
+    Stream,
+    /// A buffer or queue in which nothing could stand so.
+    Queue,
+    /// The address or ancillary data of a datagram.
+    Address,
+    /// More than this kernel lets anybody have.
+    Limit,
+    /// A secret that is too short.
+    Secret,
 }
 
 /// An address as records have it.
@@ -105,6 +123,13 @@ pub fn vnet_record(
         sysctls,
         ip_id: ip.ip_id,
         lastport: 0,
+        clock: None,
+        frag6_id: Some(ip.frag6_id),
+        next_ifindex: u16::try_from(ip.next_ifindex).ok(),
+        loopback: None,
+        rates: None,
+        icmplim_jitter: None,
+        rng: Some(rng_state(&ip.rng)),
     })
 }
 
@@ -118,6 +143,15 @@ pub fn restore_vnet(
     mut set_tcp: impl FnMut(&str, i64) -> Result<(), Errno>,
 ) -> Result<(), Unfit> {
     ip.ip_id = record.ip_id;
+    if let Some(id) = record.frag6_id {
+        ip.frag6_id = id;
+    }
+    if let Some(next) = record.next_ifindex {
+        ip.next_ifindex = ip.next_ifindex.max(next.into());
+    }
+    if let Some(state) = &record.rng {
+        ip.rng = from_rng_state(state);
+    }
     for var in &record.sysctls {
         let name = var.name.as_str();
         let set = match ip.sysctl_set(name, var.value) {

@@ -2,7 +2,7 @@
 //! The stacks of an image: all vnets of the instances in it, written in one pass and built again.
 //!
 //! The order of kinds in an image makes phases over *all* vnets: every vnet, then every interface,
-//! every route, every neighbour. TCP's own state and the sockets come in later phases.
+//! every route, every neighbour, every TCP. The sockets ([`super::net_sockets`]) come in later phases.
 //!
 //! - I1: what is read is only collected; [`NetImage::build`] makes the stacks when the whole image
 //!   has been vouched for, and a failure of it leaves nothing behind.
@@ -13,15 +13,28 @@ use std::collections::BTreeMap;
 use vpscore::collections::{List, NoMemory};
 use vpscore::image::schema;
 use vpscore::image::{IfnetRef, InstanceRef, Object, VnetRef, WriteError, Writer};
+use vpscore::sock::{Domain, Socket};
 
 use super::net::{
     Unfit, Unmovable, ifnet_record, llentry_record, restore_ifnet, restore_llentry, restore_route,
     restore_vnet, route_record, vnet_record,
 };
+use super::net_sockets::{SocketImage, local};
+use super::net_sockets_vnet::tcp_vnet_record;
+use crate::net::cx::SoId;
 use crate::net::ifnet::IfIndex;
 use crate::net::socket::Inet;
 use crate::net::vnet::Vnet;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
+
+/// The latest that a vnet's clock may read: 146 years.
+const CLOCK_MAX: Duration = Duration::from_nanos(1 << 62);
+/// The first socket's name on a target, so that nobody relies on names that stay the same.
+const FIRST_NAME: u32 = 1 << 16;
+
+fn is_internet(record: &Socket) -> bool {
+    matches!(record.domain, Domain::Inet | Domain::Inet6)
+}
 
 /// Why stacks cannot be written.
 #[derive(Debug)]
@@ -66,7 +79,8 @@ pub fn capture_stacks(
     let mut vnets = Vec::new();
     for (at, (instance, stack)) in stacks.iter().enumerate() {
         let tcp = &stack.transports.tcp.sysctl;
-        let record = vnet_record(&stack.ip, tcp, *instance).map_err(unmovable(at))?;
+        let mut record = vnet_record(&stack.ip, tcp, *instance).map_err(unmovable(at))?;
+        record.clock = Some(local(stack, now).since(Instant::BOOT));
         vnets.push(w.put(&record)?);
     }
     let mut ifnets: BTreeMap<(usize, IfIndex), IfnetRef> = BTreeMap::new();
@@ -86,12 +100,17 @@ pub fn capture_stacks(
         }
     }
     for (at, (_, stack)) in stacks.iter().enumerate() {
-        let local = stack.suspended_at.unwrap_or_else(|| stack.local(now));
+        let local = local(stack, now);
         for ((index, addr), entry) in &stack.ip.lltable.entries {
             let by = ifp(at, *index).ok_or(Unmovable::Interface(*index));
             let record = by.and_then(|by| llentry_record(local, *addr, entry, by));
             w.object(&record.map_err(unmovable(at))?)?;
         }
+    }
+    for (vnet, (_, stack)) in vnets.iter().zip(stacks) {
+        let local = local(stack, now);
+        let record = tcp_vnet_record(&stack.transports.tcp, &stack.rng, *vnet, local);
+        w.object(&record.map_err(unmovable(0))?)?;
     }
     Ok(vnets)
 }
@@ -103,6 +122,7 @@ pub struct NetImage {
     ifnets: BTreeMap<u32, schema::Ifnet>,
     routes: Vec<(u32, schema::Route)>,
     llentries: Vec<(u32, schema::Llentry)>,
+    sockets: SocketImage,
 }
 
 /// A stack built from an image.
@@ -112,6 +132,8 @@ pub struct BuiltStack {
     pub instance: InstanceRef,
     /// The stack, suspended.
     pub stack: Vnet<Inet>,
+    /// Which socket each object of the image became.
+    pub sockets: BTreeMap<u32, SoId>,
 }
 
 impl NetImage {
@@ -126,15 +148,23 @@ impl NetImage {
             }
             Object::Route(record) => self.routes.push((id, record)),
             Object::Llentry(record) => self.llentries.push((id, record)),
+            Object::TcpVnet(record) => self.sockets.tcp_vnet(id, record),
+            Object::Socket(record) if is_internet(&record) => self.sockets.socket(id, record),
+            Object::Syncache(record) => self.sockets.syncache(id, record),
             other => return Some(other),
         }
         None
     }
 
+    /// Takes bytes of a stream in; false where they are not of a socket of a stack.
+    pub fn data(&mut self, id: u32, stream: u32, bytes: &[u8]) -> bool {
+        self.sockets.data(id, stream, bytes)
+    }
+
     /// Builds the stacks, by the number of their vnet in the image; each is suspended.
     ///
     /// `label` names the random streams of the stack of an instance, `local` is the moment on its own
-    /// clock, as the image says it.
+    /// clock where the image does not say it.
     ///
     /// # Errors
     /// Which record does not fit.
@@ -149,14 +179,26 @@ impl NetImage {
         for (id, record) in &self.vnets {
             let instance = record.instance;
             let mut stack = Vnet::new(seed, &label(instance), Inet::new);
-            stack.suspended_at = Some(local(instance));
-            stack.ip.set_now(local(instance));
+            let clock = match record.clock {
+                Some(clock) if clock > CLOCK_MAX => return Err(unfit(*id)(Unfit::Limit)),
+                Some(clock) => Instant::BOOT.after(clock),
+                None => local(instance),
+            };
+            stack.suspended_at = Some(clock);
+            stack.ip.set_now(clock);
             let inet = &mut stack.transports;
+            inet.number_from(FIRST_NAME);
             restore_vnet(record, &mut stack.ip, |name, value| {
                 inet.tcp.sysctl.set(name, value)
             })
             .map_err(unfit(*id))?;
-            built.insert(*id, BuiltStack { instance, stack });
+            let sockets = BTreeMap::new();
+            let target = BuiltStack {
+                instance,
+                stack,
+                sockets,
+            };
+            built.insert(*id, target);
         }
         let mut places: BTreeMap<u32, (u32, IfIndex)> = BTreeMap::new();
         for (id, record) in &self.ifnets {
@@ -180,9 +222,10 @@ impl NetImage {
         for (id, record) in &self.llentries {
             let (vnet, index) = place(*id, record.ifp)?;
             let target = built.get_mut(&vnet).ok_or(BuildError::Reference(*id))?;
-            let now = local(target.instance);
+            let now = target.stack.suspended_at.unwrap_or_default();
             restore_llentry(now, record, &mut target.stack.ip, index);
         }
+        self.sockets.build(&mut built)?;
         Ok(built)
     }
 }

@@ -213,7 +213,7 @@ fn a_variable_that_the_target_lacks_is_refused() {
 }
 
 /// An instance's record, as little as an image needs.
-fn instance(parent: Option<u32>, name: &str) -> schema::Instance {
+pub(super) fn instance(parent: Option<u32>, name: &str) -> schema::Instance {
     let text = |s: &str| Text::copy(s).unwrap();
     schema::Instance {
         parent: parent.map(Ref::new),

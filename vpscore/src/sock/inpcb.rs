@@ -121,7 +121,7 @@ record! {
         3 => inp_vflag: u8,
         /// `inp_ip_p`: the protocol of a raw socket.
         4 => inp_ip_p: u8,
-        /// `inp_ip_ttl`: the time to live of what is sent.
+        /// `inp_ip_ttl`: the time to live of what is sent; 0 is the vnet's default.
         5 => inp_ip_ttl: u8,
         /// `inp_ip_minttl`: below this, what arrives is dropped.
         6 => inp_ip_minttl: u8,
@@ -139,6 +139,8 @@ record! {
         12 => in6p_outputopts: Option<Bytes>,
         /// `in6p_icmp6filt`: which ICMPv6 types a raw socket receives.
         13 => in6p_icmp6filt: Option<[u8; 32]>,
+        /// `ip6po_tclass`: the traffic class of what is sent; absent for none.
+        128 => in6p_tclass: Option<u8>,
     }
 }
 

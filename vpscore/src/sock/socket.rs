@@ -231,6 +231,8 @@ record! {
         21 => inpcb: Option<Inpcb>,
         /// The TCP control block; absent for other protocols.
         22 => tcpcb: Option<Tcpcb>,
+        /// Whether an open file holds it; absent where the files of the image say that alone.
+        128 => so_fdref: Option<bool>,
     }
 }
 

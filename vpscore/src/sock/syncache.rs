@@ -5,7 +5,8 @@
 use super::{InAddr, InConninfo, Seq, TCP_MAX_WINSHIFT};
 use crate::cbor::Bytes;
 use crate::collections::List;
-use crate::image::{SocketRef, UcredRef, VnetRef};
+use crate::image::schema::RngState;
+use crate::image::{UcredRef, VnetRef};
 use crate::record;
 use crate::time::Duration;
 
@@ -13,8 +14,8 @@ record! {
     /// An entry of the SYN cache: a SYN answered, whose handshake is not over.
     #[derive(Debug, PartialEq, Eq)]
     pub struct Syncache, check = Syncache::scales_fit {
-        /// The listening socket.
-        0 => so: SocketRef,
+        /// The vnet; the listener is whoever has the address when the handshake ends.
+        0 => vnet: VnetRef,
         /// `sc_inc`.
         1 => sc_inc: InConninfo,
         /// `sc_rxttime`: what remains until the SYN-ACK is sent again.
@@ -39,7 +40,7 @@ record! {
         11 => sc_peer_mss: u16,
         /// `sc_wnd`: the window advertised.
         12 => sc_wnd: u16,
-        /// `sc_ip_ttl`.
+        /// `sc_ip_ttl`; 0 is the vnet's default.
         13 => sc_ip_ttl: u8,
         /// `sc_ip_tos`.
         14 => sc_ip_tos: u8,
@@ -122,6 +123,44 @@ record! {
 }
 
 record! {
+    /// A row of the SYN cache that was full (`sch_last_overflow`): cookies are honoured for a while.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct SchOverflow {
+        /// The row.
+        0 => bucket: u32,
+        /// How long ago an entry was dropped from it.
+        1 => age: Duration,
+    }
+}
+
+record! {
+    /// A key of TCP MD5 signatures (RFC 2385) for the segments from one address to another, as a
+    /// security association has it (`setkey(8)`).
+    #[derive(Debug, PartialEq, Eq)]
+    pub struct TcpMd5Key {
+        /// The source.
+        0 => src: InAddr,
+        /// The destination.
+        1 => dst: InAddr,
+        /// The key.
+        2 => key: Bytes,
+    }
+}
+
+record! {
+    /// Answers counted against a limit per second (`badport_bandlim`, `ip_icmp.c`).
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct RateCount {
+        /// The class of answers, `BANDLIM_*`.
+        0 => class: u8,
+        /// How long ago the second began.
+        1 => age: Duration,
+        /// The answers in it.
+        2 => count: u64,
+    }
+}
+
+record! {
     /// What TCP keeps per vnet: secrets from which sequence numbers, timestamps and cookies of new
     /// connections follow, and what it has learned of hosts.
     #[derive(Debug, PartialEq, Eq)]
@@ -152,5 +191,23 @@ record! {
         11 => fastopen_ccache: List<TfoCookie>,
         /// The host cache, by bucket.
         12 => hostcache: List<HcMetrics>,
+        /// `V_isn_offset_old`.
+        128 => isn_offset_old: Option<u32>,
+        /// `V_isn_last`: how long ago a number was made; absent where none was.
+        129 => isn_last: Option<Duration>,
+        /// `V_isn_last_reseed`: the age of the secret; absent where it is the first.
+        130 => isn_last_reseed: Option<Duration>,
+        /// `hash_secret` of the SYN cache, from which the rows of its table follow.
+        131 => syncache_hash_secret: Option<Bytes>,
+        /// Rows that were full.
+        132 => syncache_overflows: Option<List<SchOverflow>>,
+        /// Keys of MD5 signatures, by addresses.
+        133 => md5_keys: Option<List<TcpMd5Key>>,
+        /// Resets counted in the running second.
+        134 => resets: Option<List<RateCount>>,
+        /// What remains until the server's next key is made.
+        135 => fastopen_autokey: Option<Duration>,
+        /// The random numbers of the transports, where the kernel has a generator for them.
+        136 => rng: Option<RngState>,
     }
 }

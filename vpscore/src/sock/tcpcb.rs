@@ -16,6 +16,7 @@ use super::cc::CcVar;
 use super::{Seq, check};
 use crate::codes;
 use crate::collections::List;
+use crate::image::SocketRef;
 use crate::record;
 use crate::time::Duration;
 
@@ -347,6 +348,8 @@ record! {
         85 => t_fbyte_in: Option<Duration>,
         /// `t_fbyte_out`: how long ago the first byte was sent; absent before.
         86 => t_fbyte_out: Option<Duration>,
+        /// `t_tfo_pending`: the listener at which the connection counts as pending.
+        128 => tfo_listener: Option<SocketRef>,
     }
 }
 

@@ -49,6 +49,9 @@ impl Entry {
 pub struct Inet {
     slots: Vec<(u32, Option<Box<Entry>>)>,
     free: Vec<u32>,
+    /// How many sockets there have been, modulo 2^32: the upper half of the next name, so that
+    /// names order by age.
+    births: u32,
     /// TCP's state beyond the connections.
     pub(crate) tcp: Tcp,
     /// UDP's addresses.
@@ -61,9 +64,15 @@ impl Inet {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
+            births: 0,
             tcp: Tcp::new(rng),
             udb: Inpcbinfo::default(),
         }
+    }
+
+    /// Begins the names of sockets elsewhere: those of a restored vnet mean nothing here.
+    pub(crate) fn number_from(&mut self, births: u32) {
+        self.births = births;
     }
 
     /// The socket with this name.
@@ -84,6 +93,13 @@ impl Inet {
         self.slots.iter().filter_map(|(_, entry)| entry.as_deref())
     }
 
+    /// All sockets, oldest first.
+    pub(crate) fn by_age(&self) -> Vec<&Entry> {
+        let mut all: Vec<&Entry> = self.iter().collect();
+        all.sort_by_key(|entry| entry.so.id);
+        all
+    }
+
     /// Enters a new socket with no references yet.
     pub(crate) fn alloc(
         &mut self,
@@ -97,6 +113,8 @@ impl Inet {
             (self.slots.len() - 1) as u32
         });
         let slot = &mut self.slots[index as usize];
+        slot.0 = self.births;
+        self.births = self.births.wrapping_add(1);
         let id = SoId(u64::from(slot.0) << 32 | u64::from(index));
         let so = Socket {
             id,
@@ -194,7 +212,6 @@ impl Inet {
             return;
         };
         let Some(entry) = slot.1.take() else { return };
-        slot.0 = slot.0.wrapping_add(1);
         self.free.push(index);
         if let Pcb::Tcp(tp) = &entry.pcb {
             self.tcp.discardcb(tp, &entry.inp, &entry.so, now);

@@ -8,7 +8,7 @@ use super::flags::TF_FASTOPEN;
 use super::siphash::{octets, siphash24};
 use super::sysctl::Sysctl;
 use super::{Conn, Conninfo, Tcp};
-use crate::net::cx::Cx;
+use crate::net::cx::{Cx, SoId};
 use crate::net::socket::{Inet, Pcb};
 use crate::time::{Duration, Instant};
 
@@ -244,6 +244,20 @@ impl Inet {
     /// Adds a pre-shared key (`net.inet.tcp.fastopen.setpsk`).
     pub fn fastopen_setpsk(&mut self, key: &[u8; 16]) {
         push_front(&mut self.tcp.fastopen.psks, key_of(key), MAX_PSKS);
+    }
+
+    /// Counts a restored connection at its listener, if it is pending there.
+    pub(crate) fn tfo_recount(&mut self, so: SoId) {
+        let Some(Pcb::Tcp(tp)) = self.get(so).map(|entry| &entry.pcb) else {
+            return;
+        };
+        let Some(listener) = tp.t_tfo_pending else {
+            return;
+        };
+        if let Some(Pcb::Tcp(tp)) = self.get_mut(listener).map(|entry| &mut entry.pcb) {
+            let count = tp.t_tfo_pending_count.unwrap_or(0);
+            tp.t_tfo_pending_count = Some(count.saturating_add(1));
+        }
     }
 
     /// Listeners get the places of ended Fast Open connections back

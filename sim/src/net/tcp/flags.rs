@@ -10,33 +10,33 @@ pub const TF_NODELAY: u32 = 0x0000_0004;
 /// Don't use TCP options (`TCP_NOOPT`).
 pub const TF_NOOPT: u32 = 0x0000_0008;
 /// The connection was in the middle of a burst when it went idle.
-pub const TF_LASTIDLE: u32 = 0x0000_0010;
+pub const TF_LASTIDLE: u32 = 0x0004_0000;
 /// A FIN was sent.
-pub const TF_SENTFIN: u32 = 0x0000_0020;
+pub const TF_SENTFIN: u32 = 0x0000_0010;
 /// Window scaling is wanted.
-pub const TF_REQ_SCALE: u32 = 0x0000_0040;
+pub const TF_REQ_SCALE: u32 = 0x0000_0020;
 /// The peer wants window scaling too.
-pub const TF_RCVD_SCALE: u32 = 0x0000_0080;
+pub const TF_RCVD_SCALE: u32 = 0x0000_0040;
 /// Timestamps are wanted.
-pub const TF_REQ_TSTMP: u32 = 0x0000_0100;
+pub const TF_REQ_TSTMP: u32 = 0x0000_0080;
 /// The peer sent a timestamp in its SYN.
-pub const TF_RCVD_TSTMP: u32 = 0x0000_0200;
+pub const TF_RCVD_TSTMP: u32 = 0x0000_0100;
 /// The peer agreed to SACK, or it is offered.
-pub const TF_SACK_PERMIT: u32 = 0x0000_0400;
+pub const TF_SACK_PERMIT: u32 = 0x0000_0200;
 /// A SYN is to be sent: the connection is half synchronised.
-pub const TF_NEEDSYN: u32 = 0x0000_0800;
+pub const TF_NEEDSYN: u32 = 0x0000_0400;
 /// A FIN is to be sent: the user closed before the connection was established.
-pub const TF_NEEDFIN: u32 = 0x0000_1000;
+pub const TF_NEEDFIN: u32 = 0x0000_0800;
 /// Don't send less than a full segment (`TCP_NOPUSH`).
-pub const TF_NOPUSH: u32 = 0x0000_2000;
+pub const TF_NOPUSH: u32 = 0x0000_1000;
 /// Values saved for a wrong retransmission are valid.
-pub const TF_PREVVALID: u32 = 0x0000_4000;
+pub const TF_PREVVALID: u32 = 0x0000_2000;
 /// Wake the reader at the end of input processing.
-pub const TF_WAKESOR: u32 = 0x0000_8000;
+pub const TF_WAKESOR: u32 = 0x0000_4000;
 /// More data is about to be appended.
 pub const TF_MORETOCOME: u32 = 0x0001_0000;
 /// The socket layer was not yet told of the connection.
-pub const TF_SONOTCONN: u32 = 0x0002_0000;
+pub const TF_SONOTCONN: u32 = 0x0800_0000;
 /// The last window sent was zero.
 pub const TF_RXWIN0SENT: u32 = 0x0008_0000;
 /// In fast recovery (`ENTER_FASTRECOVERY`).
@@ -48,15 +48,15 @@ pub const TF_SIGNATURE: u32 = 0x0040_0000;
 /// Send at least a byte, window or not.
 pub const TF_FORCEDATA: u32 = 0x0080_0000;
 /// The user has closed the socket.
-pub const TF_CLOSED: u32 = 0x0200_0000;
+pub const TF_CLOSED: u32 = 0x0400_0000;
 /// Lost retransmissions are looked for (`net.inet.tcp.sack.lrd`).
-pub const TF_LRD: u32 = 0x0800_0000;
+pub const TF_LRD: u32 = 0x1000_0000;
 /// In recovery from a congestion signal other than loss.
-pub const TF_CONGRECOVERY: u32 = 0x1000_0000;
+pub const TF_CONGRECOVERY: u32 = 0x2000_0000;
 /// Was so at the first timeout.
-pub const TF_WASCRECOVERY: u32 = 0x2000_0000;
+pub const TF_WASCRECOVERY: u32 = 0x4000_0000;
 /// Fast Open (`TCP_FASTOPEN`).
-pub const TF_FASTOPEN: u32 = 0x4000_0000;
+pub const TF_FASTOPEN: u32 = 0x8000_0000;
 
 /// Either recovery (`IN_RECOVERY`).
 pub const TF_RECOVERY: u32 = TF_FASTRECOVERY | TF_CONGRECOVERY;
@@ -70,13 +70,13 @@ pub const TF2_PLPMTU_MAXSEGSNT: u32 = 0x0000_0004;
 /// The first bytes went in both directions.
 pub const TF2_FBYTES_COMPLETE: u32 = 0x0000_0400;
 /// Both ends do classic ECN.
-pub const TF2_ECN_PERMIT: u32 = 0x0000_0800;
+pub const TF2_ECN_PERMIT: u32 = 0x0000_0020;
 /// The next data segment carries CWR.
-pub const TF2_ECN_SND_CWR: u32 = 0x0000_1000;
+pub const TF2_ECN_SND_CWR: u32 = 0x0000_0040;
 /// Acknowledgements carry ECE.
-pub const TF2_ECN_SND_ECE: u32 = 0x0000_2000;
+pub const TF2_ECN_SND_ECE: u32 = 0x0000_0080;
 /// Both ends do AccECN.
-pub const TF2_ACE_PERMIT: u32 = 0x0000_4000;
+pub const TF2_ACE_PERMIT: u32 = 0x0000_0100;
 /// Acknowledgements are not checked against the initial sequence number any more.
 pub const TF2_NO_ISS_CHECK: u32 = 0x0040_0000;
 

@@ -53,13 +53,17 @@ pub(crate) mod wire;
 mod tests;
 
 pub use cc::{Algorithm, CcVar, Cubic};
+pub(crate) use fastopen::ClientEntry;
 pub use fsm::State;
 pub use hostcache::{Hostcache, Metrics};
 pub use info::TcpInfo;
 pub use options::{Accept, SackBlk, TcpOpt};
 pub use reass::{Segq, SegqEntry};
+pub(crate) use respond::Reason;
 pub use seq::Seq;
+pub(crate) use syncache::{Bucket, Sc};
 pub use sysctl::Sysctl;
+pub(crate) use tcpcb::ticks;
 pub use tcpcb::{SackHint, SackHole, Tcpcb, Ticks, Timer};
 pub use wire::{Malformed, Segment};
 

@@ -33,7 +33,7 @@ pub(crate) enum Reason {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bandlim {
     /// Start of the second and responses in it.
-    counts: BTreeMap<Reason, (Instant, i64)>,
+    pub(crate) counts: BTreeMap<Reason, (Instant, i64)>,
 }
 
 impl Bandlim {

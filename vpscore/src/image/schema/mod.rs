@@ -11,7 +11,9 @@ mod system;
 mod vm;
 
 pub use file::{File, FileType, Filedesc, Filedescent, InFlight, Pipe, PipeBuf};
-pub use net::{IfType, Ifaddr, Ifnet, LlState, Llentry, Route, SysctlVar, Vnet};
+pub use net::{
+    IfType, Ifaddr, Ifnet, LlState, Llentry, LoopbackPacket, RngState, Route, SysctlVar, Vnet,
+};
 pub use proc::{
     Abi, Blocked, Itimer, Ksiginfo, Pgrp, Proc, ProcState, Registers, Rlimit, Rusage, Selected,
     Session, SigSet, Sigaction, Sigacts, Sigqueue, Thread, Ucred, Wchan, Woken,

@@ -6,7 +6,7 @@ use crate::codes;
 use crate::collections::List;
 use crate::image::{IfnetRef, InstanceRef, VnetRef};
 use crate::record;
-use crate::sock::InAddr;
+use crate::sock::{InAddr, RateCount};
 use crate::time::Duration;
 
 record! {
@@ -17,6 +17,30 @@ record! {
         0 => name: Text,
         /// Its value: an integer.
         1 => value: i64,
+    }
+}
+
+record! {
+    /// A packet on its way through the loopback (`netisr(9)`).
+    #[derive(Debug, PartialEq, Eq)]
+    pub struct LoopbackPacket {
+        /// What remains until it arrives.
+        0 => remaining: Duration,
+        /// The packet.
+        1 => packet: Bytes,
+    }
+}
+
+record! {
+    /// Where a generator of random numbers stands: ChaCha with 8 rounds.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct RngState {
+        /// The key.
+        0 => key: [u8; 32],
+        /// The nonce.
+        1 => nonce: u64,
+        /// 32-bit words drawn.
+        2 => words: u64,
     }
 }
 
@@ -32,6 +56,20 @@ record! {
         2 => ip_id: u16,
         /// `ipport_*`: the anonymous port handed out last, where they are consecutive.
         3 => lastport: u16,
+        /// What its own clock reads, where it has one that stands still with it.
+        128 => clock: Option<Duration>,
+        /// The next identification of an IPv6 fragment, where they are consecutive.
+        129 => frag6_id: Option<u32>,
+        /// The index of the next interface.
+        130 => next_ifindex: Option<u16>,
+        /// Packets of the loopback queue, in order.
+        131 => loopback: Option<List<LoopbackPacket>>,
+        /// ICMP answers counted in the running second.
+        132 => rates: Option<List<RateCount>>,
+        /// `icmplim_curr_jitter`: by how much more or fewer answers go out.
+        133 => icmplim_jitter: Option<i32>,
+        /// The random numbers of the IP layer, where the kernel has a generator for them.
+        134 => rng: Option<RngState>,
     }
 }
 

@@ -224,6 +224,19 @@ impl Tcp {
         self.syncache_timeout(&inc, now);
     }
 
+    /// Enters an entry as it was elsewhere, with what is left of its timer.
+    pub(crate) fn syncache_restore(&mut self, sc: Sc, now: Instant) {
+        let (inc, rxmits, at) = (sc.sc_inc, sc.sc_rxmits, sc.sc_rxttime);
+        self.syncache_insert(sc, now);
+        if let Some(sc) = self.syncache.entries.get_mut(&inc) {
+            sc.sc_rxmits = rxmits;
+            if let Some(started) = std::mem::replace(&mut sc.sc_rxttime, at) {
+                self.syncache.timerq.remove(&(started, inc));
+            }
+            self.syncache.timerq.extend(at.map(|at| (at, inc)));
+        }
+    }
+
     /// A SYN for a connection that is already in the cache: answers again (`syncache_add`).
     ///
     /// False where it is not.

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The sockets of the vnets of an image, and what TCP keeps beside them, written and built again.
+//!
+//! The order of kinds makes three phases of it: TCP's own state stands with the IP layer, sockets
+//! after credentials, and embryonic connections after sockets. Sockets come by age, so that a
+//! listener stands before what waits in its queue, and what waits in the order of the queue.
+//!
+//! - I1: names of sockets do not cross: [`capture_sockets`] says which object each became, and a
+//!   built stack which socket each object became.
+//! - I2: restored sockets have the order of age of the captured ones: what is due at the same moment
+//!   happens in the same order.
+//! - I3: a restored table of addresses is one that the calls could have made: no two connections
+//!   have the same ends.
+//!
+//! # Failure
+//! As of [`super::net_stacks`]: what does not fit is found while nothing is suspended for good.
+
+use std::collections::BTreeMap;
+
+use vpscore::collections::List;
+use vpscore::image::{InstanceRef, SocketRef, UcredRef, VnetRef, Writer};
+use vpscore::sock::{self, SoQstate};
+
+use super::net::{Unfit, Unmovable};
+use super::net_sockets_so::{
+    inpcb_record, listen_record, protocol_from, protocol_of, restore_inpcb, restore_listen,
+    restore_sockbuf, sockbuf_record,
+};
+use super::net_sockets_tcp::{errno_from, errno_of, restore_tcpcb, tcpcb_record};
+use super::net_sockets_vnet::{restore_syncache, restore_tcp_vnet, syncache_record};
+use super::net_stacks::{BuildError, BuiltStack, CaptureError};
+use crate::errno::Errno;
+use crate::net::cx::SoId;
+use crate::net::inpcb::INP_SOCKREF;
+use crate::net::sockbuf::Sockbuf;
+use crate::net::socket::{Domain, Entry, Inet, Pcb, Proto};
+use crate::net::vnet::Vnet;
+use crate::time::Instant;
+
+/// Which object of the image each socket became.
+pub type SocketRefs = BTreeMap<(VnetRef, SoId), SocketRef>;
+
+/// The stacks of an image with the instances that own them.
+pub type Stacks<'s> = [(InstanceRef, &'s Vnet<Inet>)];
+
+/// Bytes of a socket's streams, by the numbers of [`sock::SockStream`].
+type Streams = [Vec<u8>; 3];
+
+/// The vnet's own moment.
+pub(super) fn local(stack: &Vnet<Inet>, now: Instant) -> Instant {
+    stack.suspended_at.unwrap_or_else(|| stack.local(now))
+}
+
+/// Writes the internet sockets of `stacks`, of which `vnets` are the references. `cred` knows the
+/// credentials of a socket; of one that no process holds any more, those it was made with.
+///
+/// # Errors
+/// [`Unmovable::Socket`] where it does not know them.
+pub fn capture_sockets(
+    w: &mut Writer<List<u8>>,
+    (stacks, vnets): (&Stacks<'_>, &[VnetRef]),
+    cred: impl Fn(VnetRef, SoId) -> Option<UcredRef>,
+    now: Instant,
+) -> Result<SocketRefs, CaptureError> {
+    let mut refs = SocketRefs::new();
+    for (at, ((_, stack), vnet)) in stacks.iter().zip(vnets).enumerate() {
+        let unmovable = |what| CaptureError::Unmovable(at, what);
+        for entry in stack.transports.by_age() {
+            let id = entry.so.id;
+            let so_cred = cred(*vnet, id).ok_or(unmovable(Unmovable::Socket(id)))?;
+            let known = |so: SoId| refs.get(&(*vnet, so)).copied();
+            let (record, streams) =
+                socket_record(stack, entry, (*vnet, so_cred), known, local(stack, now))
+                    .map_err(unmovable)?;
+            let so: SocketRef = w.put(&record)?;
+            for (stream, bytes) in (0_u32..).zip(&streams) {
+                if !bytes.is_empty() {
+                    w.stream(stream, bytes)?;
+                }
+            }
+            refs.insert((*vnet, id), so);
+        }
+    }
+    Ok(refs)
+}
+
+/// Writes the embryonic connections of `stacks`; `cred` knows the credentials of the listener.
+///
+/// # Errors
+/// [`Unmovable::Socket`] where it does not know them.
+pub fn capture_syncaches(
+    w: &mut Writer<List<u8>>,
+    (stacks, vnets): (&Stacks<'_>, &[VnetRef]),
+    cred: impl Fn(VnetRef, Option<SoId>) -> Option<UcredRef>,
+    now: Instant,
+) -> Result<(), CaptureError> {
+    for (at, ((_, stack), vnet)) in stacks.iter().zip(vnets).enumerate() {
+        let tcp = &stack.transports.tcp;
+        let mut entries: Vec<_> = tcp.syncache.entries.values().collect();
+        entries.sort_by_key(|sc| sc.age);
+        for sc in entries {
+            let listener = tcp.tcbinfo.lookup(&sc.sc_inc, true);
+            let nobody = Unmovable::Socket(listener.unwrap_or(SoId(u64::MAX)));
+            let sc_cred = cred(*vnet, listener).ok_or(CaptureError::Unmovable(at, nobody))?;
+            w.object(&syncache_record(sc, *vnet, sc_cred, local(stack, now)))?;
+        }
+    }
+    Ok(())
+}
+
+fn socket_record(
+    stack: &Vnet<Inet>,
+    entry: &Entry,
+    (so_vnet, so_cred): (VnetRef, UcredRef),
+    known: impl Fn(SoId) -> Option<SocketRef>,
+    now: Instant,
+) -> Result<(sock::Socket, Streams), Unmovable> {
+    let (so, inet) = (&entry.so, &stack.transports);
+    let (so_type, protocol) = protocol_of(so.so_proto);
+    let mut streams = Streams::default();
+    let [rcv, snd, reass] = &mut streams;
+    let (mut so_rcv, mut so_snd) = (None, None);
+    if so.sol.is_none() {
+        let (record, bytes) = sockbuf_record(&so.so_rcv)?;
+        (so_rcv, *rcv) = (Some(record), bytes);
+        let (record, bytes) = sockbuf_record(&so.so_snd)?;
+        (so_snd, *snd) = (Some(record), bytes);
+    }
+    let mut tcpcb = None;
+    if let Pcb::Tcp(tp) = &entry.pcb {
+        let (record, bytes) = tcpcb_record(tp, now, &inet.tcp.sysctl, &known)?;
+        (tcpcb, *reass) = (Some(record), bytes);
+    }
+    let so_listen = so.so_listen.and_then(&known);
+    let others =
+        u32::from(so.so_listen.is_some()) + u32::from(entry.inp.inp_flags & INP_SOCKREF != 0);
+    let record = sock::Socket {
+        so_vnet,
+        domain: match so.so_domain {
+            Domain::Inet => sock::Domain::Inet,
+            Domain::Inet6 => sock::Domain::Inet6,
+        },
+        so_type,
+        protocol,
+        so_options: so.so_options,
+        so_state: so.so_state as u16,
+        so_linger: so.so_linger as u16 as i16,
+        so_error: errno_of(so.so_error),
+        so_rerror: 0,
+        so_cred,
+        so_sigio: None,
+        so_fibnum: 0,
+        so_user_cookie: 0,
+        so_ts_clock: 0,
+        so_max_pacing_rate: 0,
+        so_oobmark: so.so_oobmark,
+        so_listen,
+        so_qstate: so_listen.map(|_| SoQstate::Comp),
+        so_rcv,
+        so_snd,
+        listen: so.sol.as_deref().map(listen_record),
+        inpcb: Some(inpcb_record(&entry.inp, so.so_proto)),
+        tcpcb,
+        so_fdref: Some(so.so_count > others),
+    };
+    Ok((record, streams))
+}
+
+/// The sockets of an image that is being read, and TCP's state beside them.
+#[derive(Debug, Default)]
+pub(super) struct SocketImage {
+    tcp_vnets: Vec<(u32, sock::TcpVnet)>,
+    sockets: BTreeMap<u32, (sock::Socket, Streams)>,
+    syncaches: Vec<(u32, sock::Syncache)>,
+}
+
+/// Stacks being built, by the number of their vnet.
+type Built = BTreeMap<u32, BuiltStack>;
+
+impl SocketImage {
+    pub(super) fn tcp_vnet(&mut self, id: u32, record: sock::TcpVnet) {
+        self.tcp_vnets.push((id, record));
+    }
+
+    pub(super) fn socket(&mut self, id: u32, record: sock::Socket) {
+        self.sockets.insert(id, (record, Streams::default()));
+    }
+
+    pub(super) fn syncache(&mut self, id: u32, record: sock::Syncache) {
+        self.syncaches.push((id, record));
+    }
+
+    /// Takes bytes of a stream in; false where they are not of a socket of ours.
+    pub(super) fn data(&mut self, id: u32, stream: u32, bytes: &[u8]) -> bool {
+        let Some((_, streams)) = self.sockets.get_mut(&id) else {
+            return false;
+        };
+        let stream = usize::try_from(stream).ok();
+        match stream.and_then(|stream| streams.get_mut(stream)) {
+            Some(stream) => stream.extend_from_slice(bytes),
+            None => return false,
+        }
+        true
+    }
+
+    /// Gives the stacks their sockets.
+    pub(super) fn build(&self, built: &mut Built) -> Result<(), BuildError> {
+        for (id, record) in &self.tcp_vnets {
+            let vnet = record.vnet.id();
+            let target = built.get_mut(&vnet).ok_or(BuildError::Reference(*id))?;
+            let stack = &mut target.stack;
+            let now = stack.suspended_at.unwrap_or_default();
+            restore_tcp_vnet(record, &mut stack.transports.tcp, &mut stack.rng, now)
+                .map_err(|why| BuildError::Unfit(*id, why))?;
+        }
+        for (id, (record, streams)) in &self.sockets {
+            let vnet = record.so_vnet.id();
+            let target = built.get_mut(&vnet).ok_or(BuildError::Reference(*id))?;
+            restore_socket(*id, record, streams, target)?;
+        }
+        self.enter_addresses(built)?;
+        for (id, record) in &self.syncaches {
+            let vnet = record.vnet.id();
+            let target = built.get_mut(&vnet).ok_or(BuildError::Reference(*id))?;
+            let now = target.stack.suspended_at.unwrap_or_default();
+            restore_syncache(record, &mut target.stack.transports.tcp, now);
+        }
+        Ok(())
+    }
+
+    /// Enters the sockets in the tables of addresses and timers.
+    fn enter_addresses(&self, built: &mut Built) -> Result<(), BuildError> {
+        for (&id, (record, _)) in &self.sockets {
+            let target = built.get_mut(&record.so_vnet.id());
+            let target = target.ok_or(BuildError::Reference(id))?;
+            let so = target.sockets.get(&id).copied();
+            let so = so.ok_or(BuildError::Reference(id))?;
+            let now = target.stack.suspended_at.unwrap_or_default();
+            let inet = &mut target.stack.transports;
+            if inet.get(so).is_some_and(|entry| taken(inet, entry)) {
+                let why = Unfit::Conflict(Errno::EADDRINUSE);
+                return Err(BuildError::Unfit(id, why));
+            }
+            inet.settle(so, now);
+        }
+        Ok(())
+    }
+}
+
+/// Whether another connection has the ends of this one.
+fn taken(inet: &Inet, entry: &Entry) -> bool {
+    let info = match entry.so.so_proto {
+        Proto::Tcp => &inet.tcp.tcbinfo,
+        Proto::Udp | Proto::Raw(_) => &inet.udb,
+    };
+    entry.inp.inc.fport != 0 && !entry.inp.dropped() && info.lookup_exact(&entry.inp.inc).is_some()
+}
+
+fn restore_socket(
+    id: u32,
+    record: &sock::Socket,
+    [rcv, snd, reass]: &Streams,
+    target: &mut BuiltStack,
+) -> Result<(), BuildError> {
+    let unfit = |why| BuildError::Unfit(id, why);
+    let (domain, proto) = protocol_from(record).map_err(unfit)?;
+    let stack = &mut target.stack;
+    let now = stack.suspended_at.unwrap_or_default();
+    let named = |by: Option<SocketRef>| match by {
+        None => Ok(None),
+        Some(by) => {
+            let so = target.sockets.get(&by.id()).copied();
+            so.map(Some).ok_or(BuildError::Reference(id))
+        }
+    };
+    let (listener, so_listen) = (
+        named(record.tcpcb.as_ref().and_then(|tp| tp.tfo_listener))?,
+        named(record.so_listen)?,
+    );
+    let inet = &mut stack.transports;
+    let v6 = domain == Domain::Inet6;
+    let pcb = match (proto, &record.tcpcb) {
+        (Proto::Tcp, Some(tp)) => {
+            let around = (&inet.tcp.sysctl, v6, now);
+            let tp = restore_tcpcb(tp, reass, listener, around).map_err(unfit)?;
+            Pcb::Tcp(Box::new(tp))
+        }
+        (Proto::Udp, None) => Pcb::Udp,
+        (Proto::Raw(_), None) => Pcb::Raw,
+        _ => return Err(unfit(Unfit::Protocol)),
+    };
+    let datagrams = proto != Proto::Tcp;
+    let buffer = |sb: &Option<sock::Sockbuf>, bytes: &[u8], records: bool| match sb {
+        Some(sb) => restore_sockbuf(sb, bytes, records),
+        None => Ok(Sockbuf::default()),
+    };
+    let mut buffers = (
+        buffer(&record.so_rcv, rcv, datagrams).map_err(unfit)?,
+        buffer(&record.so_snd, snd, datagrams).map_err(unfit)?,
+    );
+    let sol = record.listen.as_ref().map(restore_listen);
+    let sol = sol.transpose().map_err(unfit)?;
+    if let Some(sol) = &sol {
+        buffers = (sol.sol_sbrcv.fresh(), sol.sol_sbsnd.fresh());
+    }
+    let inp = record.inpcb.as_ref().ok_or(unfit(Unfit::Protocol))?;
+    let inp = restore_inpcb(inp, v6).map_err(unfit)?;
+    let so_error = errno_from(record.so_error).map_err(unfit)?;
+    if let Some(listener) = so_listen {
+        queue_room(inet, listener).map_err(unfit)?;
+    }
+    let so = inet.alloc(domain, proto, buffers, pcb);
+    if let Some(entry) = inet.get_mut(so) {
+        let protocol = u32::from(inp.inp_flags & INP_SOCKREF != 0);
+        let queue = u32::from(so_listen.is_some());
+        let held = record.so_fdref.unwrap_or(queue == 0);
+        entry.inp = inp;
+        entry.so.so_options = record.so_options;
+        entry.so.so_state = record.so_state.into();
+        entry.so.so_error = so_error;
+        entry.so.so_linger = i32::from(record.so_linger as u16);
+        entry.so.so_oobmark = record.so_oobmark;
+        entry.so.sol = sol.map(Box::new);
+        entry.so.so_listen = so_listen;
+        entry.so.so_count = u32::from(held) + queue + protocol;
+    }
+    if let Some(sol) = so_listen
+        .and_then(|listener| inet.get_mut(listener))
+        .and_then(|entry| entry.so.sol.as_mut())
+    {
+        sol.sol_comp.push_back(so);
+    }
+    inet.tfo_recount(so);
+    target.sockets.insert(id, so);
+    Ok(())
+}
+
+/// Whether one more connection may wait in the queue of `listener` (`solisten_clone`).
+fn queue_room(inet: &Inet, listener: SoId) -> Result<(), Unfit> {
+    let entry = inet.get(listener).ok_or(Unfit::Queue)?;
+    let sol = entry.so.sol.as_ref().ok_or(Unfit::Queue)?;
+    if sol.sol_comp.len() as u64 > u64::from(sol.sol_qlimit) * 3 / 2 {
+        return Err(Unfit::Limit);
+    }
+    Ok(())
+}

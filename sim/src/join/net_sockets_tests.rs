@@ -1,0 +1,450 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Two stacks on a bad link; after every event one or both are replaced by what their image makes
+//! on another host. Every frame must come at the same time with the same bytes, and every call give
+//! the same answer, as where nobody moved.
+
+#![allow(dead_code, reason = "scenarios to come use the rest")]
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use vpscore::cbor::Text;
+use vpscore::collections::List;
+use vpscore::image::{Event, Header, Object, Reader, Ref, UcredRef, Writer, schema};
+
+use super::net_sockets::{SocketRefs, capture_sockets, capture_syncaches};
+use super::net_stacks::{BuiltStack, NetImage, capture_stacks};
+use crate::errno::Errno;
+use crate::net::cx::{Cx, SoError, SoId};
+use crate::net::ether::MacAddr;
+use crate::net::ifnet::{IfAddr, IfIndex, IfKind};
+use crate::net::socket::{Domain, Inet, Pcb, Proto, RecvFlags, SendFlags, Shut};
+use crate::net::tcp::State;
+use crate::net::vnet::Vnet;
+use crate::rng::Rng;
+use crate::time::{Duration, Instant};
+
+/// The image of one stack, and which object each of its sockets became.
+fn image(stack: &Vnet<Inet>, now: Instant) -> (Vec<u8>, SocketRefs) {
+    let header = Header {
+        osreldate: 1_500_000,
+        abi: schema::Abi::SimLp64,
+        features: 0,
+        optional_features: 0,
+    };
+    let mut w = Writer::new(List::new(), &header).unwrap();
+    let text = |s: &str| Text::copy(s).unwrap();
+    w.object(&schema::Info {
+        osrelease: text("15.0-RELEASE"),
+        machine_arch: text("amd64"),
+        writer: text("test"),
+    })
+    .unwrap();
+    let root = w.object(&super::net_tests::instance(None, "web")).unwrap();
+    let stacks = [(Ref::new(root), stack)];
+    let vnets = capture_stacks(&mut w, &stacks, now).unwrap();
+    let ucred: UcredRef = w
+        .put(&schema::Ucred {
+            cr_prison: Ref::new(root),
+            cr_uid: 0,
+            cr_ruid: 0,
+            cr_svuid: 0,
+            cr_gid: 0,
+            cr_rgid: 0,
+            cr_svgid: 0,
+            cr_groups: List::new(),
+            cr_flags: 0,
+            cr_loginclass: text("daemon"),
+        })
+        .unwrap();
+    let stacks = (&stacks[..], &vnets[..]);
+    let refs = capture_sockets(&mut w, stacks, |_, _| Some(ucred), now).unwrap();
+    capture_syncaches(&mut w, stacks, |_, _| Some(ucred), now).unwrap();
+    (w.finish().unwrap().as_slice().to_vec(), refs)
+}
+
+/// The stack of an image, suspended.
+fn restored(bytes: &[u8], seed: u64) -> BuiltStack {
+    let mut image = NetImage::default();
+    let mut reader = Reader::new();
+    let mut input = bytes;
+    while let Some(event) = reader.feed(&mut input).unwrap() {
+        match event {
+            Event::Object { id, object } => {
+                let other = image.object(id, object);
+                let known = matches!(
+                    other,
+                    None | Some(Object::Info(_) | Object::Instance(_) | Object::Ucred(_))
+                );
+                assert!(known);
+            }
+            Event::Data {
+                object,
+                stream,
+                bytes,
+            } => assert!(image.data(object, stream, bytes)),
+            _ => {}
+        }
+    }
+    let built = image.build(seed, |_| "target".to_owned(), |_| Instant::BOOT);
+    built.unwrap().into_values().next().unwrap()
+}
+
+/// Who is replaced after an event.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Moves {
+    Nobody,
+    Host(usize),
+    Both,
+}
+
+/// A socket as a scenario names it: host and number.
+type Name = (usize, usize);
+
+struct Host {
+    stack: Vnet<Inet>,
+    ether: IfIndex,
+    /// What this host's kernel clock is ahead of the world's.
+    uptime: Duration,
+    sockets: Vec<Option<SoId>>,
+}
+
+struct Link {
+    latency: Duration,
+    jitter: u64,
+    loss: u32,
+    repeat: u32,
+    rng: Rng,
+    cut: bool,
+}
+
+struct World {
+    now: Duration,
+    hosts: [Host; 2],
+    link: Link,
+    flight: BTreeMap<(Duration, u64), (usize, Vec<u8>)>,
+    sent: u64,
+    moves: Moves,
+    moved: u64,
+    log: Vec<String>,
+}
+
+fn ip(host: usize, v6: bool) -> IpAddr {
+    if v6 {
+        format!("2001:db8::{}", host + 1).parse().unwrap()
+    } else {
+        IpAddr::from([10, 0, 0, host as u8 + 1])
+    }
+}
+
+fn addr(host: usize, port: u16, v6: bool) -> SocketAddr {
+    SocketAddr::new(ip(host, v6), port)
+}
+
+impl Host {
+    fn new(n: usize) -> Self {
+        let mut stack = Vnet::new(n as u64 + 1, "source", Inet::new);
+        let kind = IfKind::Ethernet {
+            mac: MacAddr([2, 0, 0, 0, 0, n as u8 + 1]),
+        };
+        let addrs = [(ip(n, false), 24), (ip(n, true), 64)];
+        let addrs = addrs.map(|(addr, prefix_len)| IfAddr { addr, prefix_len });
+        let ether = stack
+            .attach(Instant::BOOT, "epair0b", kind, 1500, &addrs)
+            .unwrap();
+        Self {
+            stack,
+            ether,
+            uptime: Duration::from_secs(1 + n as u64),
+            sockets: Vec::new(),
+        }
+    }
+
+    fn clock(&self, now: Duration) -> Instant {
+        Instant::BOOT.after(self.uptime.plus(now))
+    }
+
+    /// Goes on on a host that was booted at another time.
+    fn replace(&mut self, now: Duration, seed: u64) {
+        let (bytes, refs) = image(&self.stack, self.clock(now));
+        let mut built = restored(&bytes, seed);
+        self.uptime = Duration::from_micros(1_234_567 * (seed % 97));
+        built.stack.resume(self.clock(now));
+        let by_old: BTreeMap<SoId, u32> = refs.iter().map(|((_, so), to)| (*so, to.id())).collect();
+        for so in &mut self.sockets {
+            *so = so
+                .and_then(|so| by_old.get(&so))
+                .map(|id| built.sockets[id]);
+        }
+        assert_eq!(
+            self.stack.next_callout().is_some(),
+            built.stack.next_callout().is_some()
+        );
+        self.stack = built.stack;
+        // What was restored is written again as it was.
+        let (again, _) = image(&self.stack, self.clock(now));
+        assert_eq!(
+            bytes, again,
+            "restoring and writing again changes the image"
+        );
+    }
+}
+
+impl World {
+    fn new(moves: Moves) -> Self {
+        let mut world = Self {
+            now: Duration::ZERO,
+            hosts: [Host::new(0), Host::new(1)],
+            link: Link {
+                latency: Duration::from_micros(10_123),
+                jitter: 0,
+                loss: 0,
+                repeat: 0,
+                rng: Rng::new(3, "link"),
+                cut: false,
+            },
+            flight: BTreeMap::new(),
+            sent: 0,
+            moves: Moves::Nobody,
+            moved: 0,
+            log: Vec::new(),
+        };
+        world.after(0);
+        world.after(1);
+        world.moves = moves;
+        world.run(2_000);
+        world
+    }
+
+    /// Sends what a host has to say, then replaces it.
+    fn after(&mut self, host: usize) {
+        while let Some((out, frame)) = self.hosts[host].stack.take_output() {
+            assert_eq!(out, self.hosts[host].ether);
+            self.log.push(format!("{:?} {host} {frame:02x?}", self.now));
+            let link = &mut self.link;
+            let copies = if link.rng.chance(link.repeat) { 2 } else { 1 };
+            for _ in 0..copies {
+                let lost = link.rng.chance(link.loss) || link.cut;
+                let late = Duration::from_micros(link.rng.below(link.jitter + 1));
+                if lost {
+                    continue;
+                }
+                let at = self.now.plus(link.latency).plus(late);
+                self.flight
+                    .insert((at, self.sent), (1 - host, frame.clone()));
+                self.sent += 1;
+            }
+        }
+        while self.hosts[host].stack.take_wakeup().is_some() {}
+        for who in [0, 1] {
+            if self.moves == Moves::Both || self.moves == Moves::Host(who) {
+                self.moved += 1;
+                self.hosts[who].replace(self.now, self.moved);
+            }
+        }
+    }
+
+    fn due(&self, host: usize) -> Option<Duration> {
+        let host = &self.hosts[host];
+        let at = host.stack.next_callout()?;
+        Some(
+            at.since(Instant::BOOT.after(host.uptime))
+                .minus(Duration::ZERO),
+        )
+    }
+
+    /// One event not after `end`.
+    fn step(&mut self, end: Duration) -> bool {
+        let frame = self.flight.first_key_value().map(|((at, _), _)| *at);
+        let timers = [self.due(0), self.due(1)];
+        let next = timers.into_iter().flatten().chain(frame).min();
+        let Some(next) = next.filter(|next| *next <= end) else {
+            return false;
+        };
+        self.now = self.now.max(next);
+        for (host, due) in timers.into_iter().enumerate() {
+            if due.is_some_and(|due| due <= self.now) {
+                let clock = self.hosts[host].clock(self.now);
+                self.hosts[host].stack.run_callouts(clock);
+                self.after(host);
+                return true;
+            }
+        }
+        let (_, (host, frame)) = self.flight.pop_first().unwrap();
+        let clock = self.hosts[host].clock(self.now);
+        let ether = self.hosts[host].ether;
+        self.hosts[host].stack.input(clock, ether, &frame);
+        self.after(host);
+        true
+    }
+
+    fn run(&mut self, ms: u64) {
+        let end = self.now.plus(Duration::from_millis(ms));
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    fn call<R: std::fmt::Debug>(
+        &mut self,
+        host: usize,
+        f: impl FnOnce(&mut Inet, &mut Cx<'_>) -> R,
+    ) -> R {
+        let clock = self.hosts[host].clock(self.now);
+        let result = self.hosts[host].stack.with_transports(clock, f);
+        self.after(host);
+        result
+    }
+
+    /// A call whose answer is part of the trace.
+    fn ask<R: std::fmt::Debug>(
+        &mut self,
+        (host, n): Name,
+        f: impl FnOnce(&mut Inet, &mut Cx<'_>, SoId) -> R,
+    ) -> R {
+        let so = self.hosts[host].sockets[n].unwrap_or(SoId(u64::MAX));
+        let result = self.call(host, |inet, cx| f(inet, cx, so));
+        self.log
+            .push(format!("{:?} {host}/{n} {result:?}", self.now));
+        result
+    }
+
+    fn name(&mut self, host: usize, so: SoId) -> Name {
+        self.hosts[host].sockets.push(Some(so));
+        (host, self.hosts[host].sockets.len() - 1)
+    }
+
+    fn socket(&mut self, host: usize, v6: bool, proto: Proto) -> Name {
+        let domain = if v6 { Domain::Inet6 } else { Domain::Inet };
+        let clock = self.hosts[host].clock(self.now);
+        let so = self.hosts[host]
+            .stack
+            .with_transports(clock, |inet, cx| inet.socreate(cx, domain, proto))
+            .unwrap();
+        let name = self.name(host, so);
+        self.after(host);
+        name
+    }
+
+    fn listener(&mut self, host: usize, port: u16, backlog: i32) -> Name {
+        let so = self.socket(host, true, Proto::Tcp);
+        let any = SocketAddr::new("::".parse().unwrap(), port);
+        self.ask(so, |inet, cx, so| inet.sobind(cx, so, any))
+            .unwrap();
+        self.ask(so, |inet, cx, so| inet.solisten(cx, so, backlog))
+            .unwrap();
+        so
+    }
+
+    fn connect(&mut self, host: usize, to: SocketAddr) -> Name {
+        let so = self.socket(host, to.is_ipv6(), Proto::Tcp);
+        self.ask(so, |inet, cx, so| inet.soconnect(cx, so, to))
+            .unwrap();
+        so
+    }
+
+    fn accept(&mut self, listener: Name) -> Option<Name> {
+        let (host, n) = listener;
+        let so = self.hosts[host].sockets[n].unwrap();
+        let clock = self.hosts[host].clock(self.now);
+        let stack = &mut self.hosts[host].stack;
+        let got = stack.with_transports(clock, |inet, cx| inet.soaccept(cx, so));
+        let name = got.ok().map(|(so, peer)| {
+            self.log.push(format!("accepted {peer}"));
+            self.name(host, so)
+        });
+        self.after(host);
+        name
+    }
+
+    fn send(&mut self, so: Name, data: &[u8]) -> Result<usize, SoError> {
+        self.ask(so, |inet, cx, so| {
+            inet.sosend(cx, so, data, SendFlags::default(), None)
+        })
+    }
+
+    fn recv(&mut self, so: Name, len: usize) -> Result<Vec<u8>, SoError> {
+        self.ask(so, |inet, cx, so| {
+            inet.soreceive(cx, so, len, RecvFlags::default())
+                .map(|got| got.data)
+        })
+    }
+
+    fn shut(&mut self, so: Name, how: Shut) -> Result<(), Errno> {
+        self.ask(so, |inet, cx, so| inet.soshutdown(cx, so, how))
+    }
+
+    fn close(&mut self, (host, n): Name) {
+        let _ = self.ask((host, n), |inet, cx, so| inet.soclose(cx, so));
+        self.hosts[host].sockets[n] = None;
+    }
+
+    fn setopt(&mut self, so: Name, level: i32, name: i32, value: i32) {
+        self.ask(so, |inet, cx, so| {
+            inet.sosetopt(cx, so, level, name, &value.to_le_bytes())
+        })
+        .unwrap();
+    }
+
+    fn sysctl(&mut self, host: usize, name: &str, value: i64) {
+        self.call(host, |inet, cx| inet.sysctl_set(cx, name, value))
+            .unwrap();
+    }
+
+    fn state(&self, (host, n): Name) -> Option<State> {
+        let so = self.hosts[host].sockets[n]?;
+        match &self.hosts[host].stack.transports().get(so)?.pcb {
+            Pcb::Tcp(tp) => Some(tp.t_state),
+            Pcb::Udp | Pcb::Raw => None,
+        }
+    }
+}
+
+/// Runs a scenario with nobody moving, then with each side and with both replaced after every event.
+fn invisible(scenario: impl Fn(&mut World)) {
+    let trace = |moves| {
+        let mut world = World::new(moves);
+        scenario(&mut world);
+        (world.log, world.moved)
+    };
+    let (there, _) = trace(Moves::Nobody);
+    for moves in [Moves::Host(0), Moves::Host(1), Moves::Both] {
+        let (here, moved) = trace(moves);
+        assert!(moved > 10, "{moved} moves");
+        let differ = there.iter().zip(&here).find(|(a, b)| a != b);
+        assert_eq!(differ, None, "after {moved} moves");
+        assert_eq!(there.len(), here.len());
+    }
+}
+
+/// Connects, and accepts at the other side.
+fn pair(world: &mut World, listener: Name, v6: bool) -> (Name, Name) {
+    let client = world.connect(0, addr(1, 80, v6));
+    world.run(200);
+    let server = world.accept(listener).unwrap();
+    (client, server)
+}
+
+#[test]
+fn a_conversation_does_not_notice_that_its_ends_move() {
+    for v6 in [false, true] {
+        invisible(|w| {
+            let listener = w.listener(1, 80, 5);
+            let (client, server) = pair(w, listener, v6);
+            assert_eq!(w.state(server), Some(State::Established));
+            for round in 0..4 {
+                assert_eq!(w.send(client, &[round; 3_000]), Ok(3_000));
+                assert_eq!(w.send(server, &[round + 1; 500]), Ok(500));
+                w.run(60);
+                assert_eq!(w.recv(server, 9_000).unwrap().len(), 3_000);
+                assert_eq!(w.recv(client, 500).unwrap(), [round + 1; 500]);
+                w.run(300);
+            }
+            w.close(client);
+            w.run(100);
+            assert_eq!(w.state(server), Some(State::CloseWait));
+            assert_eq!(w.recv(server, 100), Ok(Vec::new()));
+            w.close(server);
+            w.run(100_000);
+        });
+    }
+}
