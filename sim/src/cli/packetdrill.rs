@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! `vpsim packetdrill`.
 
-use super::{FAILED, GOOD};
+use super::{FAILED, GOOD, WRONG};
 use crate::packetdrill::run::emulated::Emulated;
 use crate::packetdrill::suite::{self, Verdict};
 use std::io::IsTerminal as _;
@@ -54,7 +54,9 @@ pub(super) fn run(args: &Args) -> Result<u8, String> {
         }
         print!("{}", suite::table(&reports));
     }
-    Ok(if suite::all_well(&reports) {
+    Ok(if !suite::all_valid(&reports) {
+        WRONG
+    } else if suite::all_well(&reports) {
         GOOD
     } else {
         FAILED

@@ -11,12 +11,17 @@ use super::ast::SyntaxError;
 pub(super) struct Cursor<'a> {
     text: &'a str,
     at: usize,
+    line: usize,
 }
 
 impl<'a> Cursor<'a> {
     /// The beginning of `text`.
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self {
+            text,
+            at: 0,
+            line: 1,
+        }
     }
 
     /// What is left, from here.
@@ -26,7 +31,15 @@ impl<'a> Cursor<'a> {
 
     /// The line of this place, from 1.
     pub(super) fn line(&self) -> usize {
-        1 + self.text[..self.at].matches('\n').count()
+        self.line
+    }
+
+    /// Goes over `len` bytes. Lines are counted here, once each: counting them from the top whenever one is
+    /// asked for would take the square of the script's length.
+    fn go(&mut self, len: usize) {
+        let passed = &self.rest()[..len];
+        self.line += passed.matches('\n').count();
+        self.at += len;
     }
 
     /// A complaint at this place.
@@ -45,11 +58,11 @@ impl<'a> Cursor<'a> {
         loop {
             let rest = self.rest();
             let trimmed = rest.trim_start();
-            self.at += rest.len() - trimmed.len();
+            self.go(rest.len() - trimmed.len());
             if trimmed.starts_with("//") || trimmed.starts_with('#') {
-                self.at += trimmed.find('\n').unwrap_or(trimmed.len());
+                self.go(trimmed.find('\n').unwrap_or(trimmed.len()));
             } else if trimmed.starts_with("/*") {
-                self.at += trimmed.find("*/").map_or(trimmed.len(), |end| end + 2);
+                self.go(trimmed.find("*/").map_or(trimmed.len(), |end| end + 2));
             } else {
                 return;
             }
@@ -59,7 +72,7 @@ impl<'a> Cursor<'a> {
     /// Goes over blanks within a line.
     pub(super) fn skip_blanks(&mut self) {
         let rest = self.rest();
-        self.at += rest.len() - rest.trim_start_matches([' ', '\t']).len();
+        self.go(rest.len() - rest.trim_start_matches([' ', '\t']).len());
     }
 
     /// The next character, white space included.
@@ -83,7 +96,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn eat_raw(&mut self, token: &str) -> bool {
         let there = self.rest().starts_with(token);
         if there {
-            self.at += token.len();
+            self.go(token.len());
         }
         there
     }
@@ -101,7 +114,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn take_while(&mut self, wanted: impl Fn(char) -> bool) -> &'a str {
         let rest = self.rest();
         let end = rest.find(|c| !wanted(c)).unwrap_or(rest.len());
-        self.at += end;
+        self.go(end);
         &rest[..end]
     }
 
@@ -110,7 +123,7 @@ impl<'a> Cursor<'a> {
         let rest = self.rest();
         match rest.find(end) {
             Some(found) => {
-                self.at += found + end.len();
+                self.go(found + end.len());
                 Ok(&rest[..found])
             }
             None => self.expected(format!("`{end}` somewhere after this")),

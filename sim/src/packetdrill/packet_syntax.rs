@@ -3,9 +3,13 @@
 
 use super::ast::{Body, Direction, Icmp, IpSpec, Packet, SyntaxError, Tcp, TcpOption, flag};
 use super::cursor::Cursor;
+use super::wire;
 
 /// TCP options hold 40 bytes, so no packet has more of them (RFC 9293, section 3.1).
 const OPTIONS_MAX: usize = 40;
+
+/// Bytes of data in one packet: the total length of an IP packet has 16 bits (RFC 791, section 3.1).
+const DATA_MAX: u32 = 65_535;
 
 /// Parses a packet, from its `<` or `>` on.
 pub(super) fn packet(cursor: &mut Cursor<'_>) -> Result<Packet, SyntaxError> {
@@ -92,9 +96,7 @@ fn tcp(cursor: &mut Cursor<'_>) -> Result<Tcp, SyntaxError> {
             let _end: u32 = cursor.number()?;
         }
     }
-    cursor.need("(")?;
-    tcp.len = cursor.number()?;
-    cursor.need(")")?;
+    tcp.len = data_len(cursor)?;
     if let Some(seq) = tcp.seq.filter(|_| cursor.eat_raw("!")) {
         tcp.absolute = true;
         tcp.seq = Some(seq);
@@ -115,6 +117,18 @@ fn tcp(cursor: &mut Cursor<'_>) -> Result<Tcp, SyntaxError> {
         tcp.options = options(cursor)?;
     }
     Ok(tcp)
+}
+
+/// `(LEN)`: how much data a segment has.
+fn data_len(cursor: &mut Cursor<'_>) -> Result<u32, SyntaxError> {
+    cursor.need("(")?;
+    let start = *cursor;
+    let len = cursor.number()?;
+    if len > DATA_MAX {
+        return start.expected(format!("at most {DATA_MAX} bytes, as IP packets hold"));
+    }
+    cursor.need(")")?;
+    Ok(len)
 }
 
 fn flags(cursor: &mut Cursor<'_>) -> Result<u16, SyntaxError> {
@@ -152,9 +166,13 @@ fn options(cursor: &mut Cursor<'_>) -> Result<Option<Vec<TcpOption>>, SyntaxErro
         cursor.need(">")?;
         return Ok(None);
     }
+    let start = *cursor;
     let mut all = Vec::new();
     loop {
         if cursor.eat(">") {
+            if wire::options_len(&all) > OPTIONS_MAX {
+                return start.expected(format!("options of at most {OPTIONS_MAX} bytes"));
+            }
             return Ok(Some(all));
         }
         if all.len() >= OPTIONS_MAX {
@@ -252,9 +270,7 @@ fn icmp(cursor: &mut Cursor<'_>) -> Result<Icmp, SyntaxError> {
         icmp.quoted_seq = Some(cursor.number()?);
         cursor.need(":")?;
         let _end: u32 = cursor.number()?;
-        cursor.need("(")?;
-        icmp.quoted_len = cursor.number()?;
-        cursor.need(")")?;
+        icmp.quoted_len = data_len(cursor)?;
     }
     icmp.quoted_udp = udp(cursor)?;
     cursor.need("]")?;

@@ -11,6 +11,13 @@ use super::{packet_syntax, syscall_syntax};
 /// Nesting of parentheses in an assertion; more is refused.
 const EXPR_DEPTH_MAX: usize = 16;
 
+/// Operators in one expression outside parentheses; more is refused. Each is a level of the tree, over which
+/// evaluation and drop recurse.
+const EXPR_OPERATORS_MAX: usize = 64;
+
+/// How deep `#ifdef`s nest; more is refused.
+const CONDITIONS_MAX: usize = 64;
+
 /// Parses a script; `defined` are the names for which `#ifdef` holds.
 ///
 /// # Errors
@@ -36,12 +43,17 @@ pub fn parse(text: &str, defined: &[&str]) -> Result<Script, SyntaxError> {
         }
         script.events.push(event(&mut cursor, line)?);
     }
+    // As in the original's grammar: a file that was cut short must not pass for a script that was fulfilled.
+    if script.events.is_empty() {
+        return cursor.expected("an event, `TIME packet` or `TIME call(...) = result`");
+    }
     Ok(script)
 }
 
 fn resolve_conditions(text: &str, defined: &[&str]) -> Result<String, SyntaxError> {
     let mut out = String::with_capacity(text.len());
     let mut taken: Vec<bool> = Vec::new();
+    let mut opened = 0;
     for (index, line) in text.lines().enumerate() {
         let wrong = |expected: &str| SyntaxError {
             line: index + 1,
@@ -50,11 +62,19 @@ fn resolve_conditions(text: &str, defined: &[&str]) -> Result<String, SyntaxErro
         };
         let mut words = line.split_whitespace();
         match words.next() {
+            Some("#ifdef") if taken.len() >= CONDITIONS_MAX => {
+                return Err(wrong("fewer #ifdefs within each other"));
+            }
             Some("#ifdef") => {
+                opened = index + 1;
                 let name = words.next().ok_or_else(|| wrong("a name after #ifdef"))?;
                 taken.push(defined.contains(&name));
             }
+            Some("#ifndef") if taken.len() >= CONDITIONS_MAX => {
+                return Err(wrong("fewer #ifdefs within each other"));
+            }
             Some("#ifndef") => {
+                opened = index + 1;
                 let name = words.next().ok_or_else(|| wrong("a name after #ifndef"))?;
                 taken.push(!defined.contains(&name));
             }
@@ -74,7 +94,14 @@ fn resolve_conditions(text: &str, defined: &[&str]) -> Result<String, SyntaxErro
         }
         out.push('\n');
     }
-    Ok(out)
+    if taken.is_empty() {
+        return Ok(out);
+    }
+    Err(SyntaxError {
+        line: opened,
+        column: 1,
+        expected: "an #endif after this".to_owned(),
+    })
 }
 
 fn options(cursor: &mut Cursor<'_>) -> Result<Options, SyntaxError> {
@@ -200,7 +227,7 @@ fn assertions(cursor: &mut Cursor<'_>) -> Result<Vec<Assertion>, SyntaxError> {
 /// Operators of one precedence, from the left: scripts use parentheses where it matters.
 fn expr(cursor: &mut Cursor<'_>, depth: usize) -> Result<Expr, SyntaxError> {
     let mut left = term(cursor, depth)?;
-    loop {
+    for _ in 0..=EXPR_OPERATORS_MAX {
         let op = match cursor.peek() {
             Some(op @ ('|' | '&' | '+' | '-' | '*' | '/')) => op,
             _ => return Ok(left),
@@ -209,6 +236,7 @@ fn expr(cursor: &mut Cursor<'_>, depth: usize) -> Result<Expr, SyntaxError> {
         let right = term(cursor, depth)?;
         left = Expr::Binary(Box::new(left), op, Box::new(right));
     }
+    cursor.expected("fewer operators")
 }
 
 fn term(cursor: &mut Cursor<'_>, depth: usize) -> Result<Expr, SyntaxError> {

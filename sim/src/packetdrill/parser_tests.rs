@@ -112,6 +112,54 @@ fn a_mistake_is_told_with_line_and_column() {
     assert!(wrong("0 `never closed").contains("`"));
 }
 
+fn refusal(text: &str) -> String {
+    parse(text, &["FreeBSD"]).unwrap_err().expected
+}
+
+#[test]
+fn lengths_that_no_packet_has_are_refused() {
+    assert!(refusal("0 < . 1:4294967295(4294967294) ack 1 win 0").contains("65535 bytes"));
+    assert!(refusal("0 > . 1:65537(65536) ack 1").contains("65535 bytes"));
+    assert!(refusal("0 < icmp unreachable frag_needed [1:2(65536)]").contains("65535 bytes"));
+    assert!(
+        refusal(&format!(
+            "0 < S 0:0(0) win 0 <{}md5 valid>",
+            "mss 1,".repeat(10)
+        ))
+        .contains("40 bytes")
+    );
+    assert!(parse("0 < . 1:65536(65535) ack 1 win 0", &[]).is_ok());
+}
+
+#[test]
+fn nesting_and_long_expressions_are_refused_before_they_use_up_the_stack() {
+    assert!(
+        refusal(&format!("0 %{{ assert {}1 == 1 }}%", "1+".repeat(100_000))).contains("operators")
+    );
+    assert!(refusal(&"#ifdef FreeBSD\n".repeat(100_000)).contains("#ifdef"));
+}
+
+#[test]
+fn script_that_was_cut_short_is_none() {
+    assert!(refusal("").contains("event"));
+    assert!(refusal("--mtu=1500\n// nothing\n").contains("event"));
+    let open = parse(
+        "#ifdef Linux\n#endif\n\n#ifdef FreeBSD\n0 `true`\n",
+        &["FreeBSD"],
+    );
+    assert_eq!(
+        open.map_err(|e| (e.line, e.expected)),
+        Err((4, "an #endif after this".to_owned()))
+    );
+}
+
+#[test]
+fn lines_are_counted_over_comments_and_texts() {
+    let script = parse("/* a\nb */ // c\n0 `x\ny`\n+0 `z`\n", &[]).unwrap();
+    let lines: Vec<usize> = script.events.iter().map(|event| event.line).collect();
+    assert_eq!(lines, [3, 5]);
+}
+
 #[test]
 fn every_script_of_the_suite_parses_where_the_suite_is_there() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/tcp-testsuite");

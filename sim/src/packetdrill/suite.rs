@@ -12,10 +12,14 @@ use indicatif::{ParallelProgressIterator, ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// The names for which `#ifdef` holds: the stack is FreeBSD's.
 const DEFINED: [&str; 1] = ["FreeBSD"];
+
+/// Bytes of a script; the longest of the TCP suite has 7 KiB.
+const SCRIPT_MAX: u64 = 4 << 20;
 
 /// How a script ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -108,6 +112,19 @@ fn bar(len: usize) -> ProgressBar {
     ProgressBar::new(len as u64).with_style(style)
 }
 
+/// The text of a script, which is refused unread where it is too long.
+fn read(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path)?;
+    // One byte more than may be: a file can grow.
+    file.take(SCRIPT_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > SCRIPT_MAX {
+        let what = format!("longer than {SCRIPT_MAX} bytes");
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, what));
+    }
+    Ok(text)
+}
+
 /// Runs one script.
 pub fn run_one<M: MakeStack>(make: &M, path: &Path) -> Report {
     let mut report = Report {
@@ -120,7 +137,7 @@ pub fn run_one<M: MakeStack>(make: &M, path: &Path) -> Report {
         warnings: 0,
         virtual_us: 0,
     };
-    let text = match std::fs::read_to_string(path) {
+    let text = match read(path) {
         Ok(text) => text,
         Err(error) => {
             report.what = Some(format!("cannot be read: {error}"));
@@ -210,6 +227,11 @@ pub fn count(reports: &[Report]) -> Vec<(String, Count)> {
         .into_iter()
         .chain([("total".to_owned(), total)])
         .collect()
+}
+
+/// Whether every file was a script.
+pub fn all_valid(reports: &[Report]) -> bool {
+    !reports.iter().any(|r| r.verdict == Verdict::Invalid)
 }
 
 /// Whether every script ended as it should.

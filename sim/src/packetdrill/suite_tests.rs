@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-use super::suite::{Report, Verdict, all_well, count, describe, junit, table};
+use super::suite::{Report, Verdict, all_valid, all_well, count, describe, junit, table};
 use std::path::PathBuf;
 
 fn report(script: &str, verdict: Verdict) -> Report {
@@ -36,6 +36,7 @@ fn expected_failures_are_counted_apart_and_are_no_failure() {
     assert!(!all_well(&some()));
     assert!(all_well(&some()[2..]));
     assert!(!all_well(&[report("x.pkt", Verdict::Invalid)]));
+    assert!(all_valid(&some()) && !all_valid(&[report("x.pkt", Verdict::Invalid)]));
 }
 
 #[test]

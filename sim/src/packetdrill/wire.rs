@@ -189,6 +189,11 @@ struct OptionBytes {
     sign: bool,
 }
 
+/// Bytes that the options take in a header.
+pub(super) fn options_len(options: &[TcpOption]) -> usize {
+    option_bytes(options).bytes.len()
+}
+
 /// Options as bytes, padded to a multiple of four with end-of-list, as a sender must.
 fn option_bytes(options: &[TcpOption]) -> OptionBytes {
     let mut out = OptionBytes {

@@ -16,6 +16,10 @@ use std::net::{IpAddr, SocketAddr};
 /// The script's remote port, and the local one that it binds.
 pub const PORT: u16 = 8_080;
 
+/// Bytes of one write. The runner makes the data; no send buffer takes more at once, for
+/// `kern.ipc.maxsockbuf` is 2 MiB.
+const WRITE_MAX: usize = 16 << 20;
+
 /// An open socket of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
@@ -135,7 +139,7 @@ impl Program {
                 Err(error) => Err(error),
             },
             "read" | "recv" | "recvfrom" => {
-                let len = usize::try_from(self.number(call, 2)?).map_err(|_| "a length")?;
+                let len = self.len(call)?;
                 let flags = if call.name == "read" {
                     0
                 } else {
@@ -146,7 +150,10 @@ impl Program {
                     .map(|got| length(got.data.len()))
             }
             "write" | "send" | "sendto" => {
-                let len = usize::try_from(self.number(call, 2)?).map_err(|_| "a length")?;
+                let len = self.len(call)?;
+                if len > WRITE_MAX {
+                    return Err(format!("{}: more than {WRITE_MAX} bytes", call.name));
+                }
                 let flags = if call.name == "write" {
                     0
                 } else {
@@ -248,6 +255,12 @@ impl Program {
             }
             Err(errno) => Ok(Progress::Done(Err(errno), None)),
         }
+    }
+
+    /// The third argument, as bytes to move.
+    fn len(&self, call: &Syscall) -> Result<usize, ScriptError> {
+        let len = self.number(call, 2)?;
+        usize::try_from(len).map_err(|_| format!("{}: {len} is no length", call.name))
     }
 
     fn number(&self, call: &Syscall, index: usize) -> Result<i64, ScriptError> {

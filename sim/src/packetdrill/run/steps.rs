@@ -51,7 +51,7 @@ impl<'a, S: Stack> Run<'a, S> {
     }
 
     /// The connection under test; the first packet to a listener opens one.
-    fn flow(&mut self) -> &mut Flow {
+    fn flow(&mut self, line: usize) -> Result<&mut Flow, Failure> {
         if self.listening {
             self.flow = None;
             self.listening = false;
@@ -60,21 +60,24 @@ impl<'a, S: Stack> Run<'a, S> {
             Some(_) => 0,
             None => {
                 self.remote_ports += 1;
-                REMOTE_PORT_MIN + self.remote_ports
+                let port = REMOTE_PORT_MIN.checked_add(self.remote_ports);
+                port.ok_or_else(|| {
+                    Failure::at(line, "more connections than the script's side has ports")
+                })?
             }
         };
-        self.flow.get_or_insert_with(|| {
+        Ok(self.flow.get_or_insert_with(|| {
             Flow::new(
                 SocketAddr::new(self.program.local, PORT),
                 SocketAddr::new(self.program.remote, remote_port),
             )
-        })
+        }))
     }
 
     fn inject(&mut self, line: usize, packet: &Packet) -> Result<(), Failure> {
         let mut frame = match &packet.body {
             Body::Tcp(tcp) => {
-                let flow = self.flow();
+                let flow = self.flow(line)?;
                 let mut segment = flow.outgoing_of_script(tcp);
                 segment.udp = packet.udp;
                 Frame {
@@ -85,7 +88,7 @@ impl<'a, S: Stack> Run<'a, S> {
                     body: FrameBody::Tcp(segment),
                 }
             }
-            Body::Icmp(body) => icmp::error(body, self.flow())
+            Body::Icmp(body) => icmp::error(body, self.flow(line)?)
                 .map_err(|name| Failure::at(line, format!("unknown {name}")))?,
         };
         frame.tos = packet.ip.dscp.unwrap_or(0) << 2 | packet.ip.ecn.unwrap_or(0);
