@@ -7,5 +7,6 @@ mod image;
 mod instance;
 mod migrate;
 mod net;
+mod orders;
 mod pid;
 mod sock;

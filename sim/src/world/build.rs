@@ -5,7 +5,7 @@ use super::fabric::Fabric;
 use super::host::Host;
 use super::programs::Programs;
 use super::queue::Queue;
-use super::scenario::{Cidr, Scenario, ScenarioError};
+use super::scenario::{Cidr, Scenario, ScenarioError, read_bounded};
 use super::trace::Trace;
 use super::{Event, World};
 use crate::guest;
@@ -128,7 +128,7 @@ fn assemble(scenario: &Scenario) -> Result<Vec<guest::Program>, ScenarioError> {
             line,
             what,
         };
-        let text = std::fs::read_to_string(&file)
+        let text = read_bounded(&file, guest::asm::SOURCE_MAX as u64)
             .map_err(|e| wrong(None, format!("the program cannot be read: {e}")))?;
         let define: Vec<(&str, &str)> = program
             .define

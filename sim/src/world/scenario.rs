@@ -7,9 +7,25 @@
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io::Read as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
+use vpscore::instance::Name;
+use vpscore::limits::DEPTH_MAX;
+
+/// Hosts of a world: the last byte of a network card's address is the host's number.
+const HOSTS_MAX: usize = 254;
+/// Instances of a world.
+const INSTANCES_MAX: usize = 1_024;
+/// Virtual milliseconds of a run: a day.
+const DEADLINE_MAX_MS: u64 = 86_400_000;
+/// Microseconds of delay on a cable: ten seconds.
+const LATENCY_MAX_US: u64 = 10_000_000;
+/// Processes that a host may have run before: PIDs have come round ten times by then.
+const POPULATED_MAX: u32 = 1_000_000;
+/// Bytes of a scenario file.
+const FILE_MAX: u64 = 1 << 20;
 
 /// A whole scenario, as read.
 #[derive(Debug, Deserialize)]
@@ -159,6 +175,20 @@ impl TryFrom<String> for Cidr {
     }
 }
 
+impl Cidr {
+    /// Whether an Ethernet interface can have it: neither of a special range, nor the network itself or its
+    /// broadcast.
+    fn is_for_an_interface(self) -> bool {
+        let ip = self.address;
+        let host = u32::MAX.checked_shr(self.prefix.into()).unwrap_or(0);
+        let part = u32::from(ip) & host;
+        let [first, ..] = ip.octets();
+        let special = first == 0 || first >= 224 || ip.is_loopback();
+        let end = self.prefix < 31 && (part == 0 || part == host);
+        self.prefix > 0 && !special && !end
+    }
+}
+
 impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix)
@@ -187,13 +217,30 @@ impl fmt::Display for ScenarioError {
 
 impl std::error::Error for ScenarioError {}
 
+/// Reads a text file that has at most `most` bytes; of a longer one, or of an endless device, no more is read.
+///
+/// # Errors
+/// What the system says, or `FileTooLarge`.
+pub fn read_bounded(file: &Path, most: u64) -> std::io::Result<String> {
+    let mut text = Vec::new();
+    std::fs::File::open(file)?
+        .take(most.saturating_add(1))
+        .read_to_end(&mut text)?;
+    if text.len() as u64 > most {
+        let what = format!("longer than {most} bytes");
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, what));
+    }
+    String::from_utf8(text)
+        .map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "not UTF-8 text"))
+}
+
 impl Scenario {
     /// Reads and checks a scenario file.
     ///
     /// # Errors
     /// [`ScenarioError`] at the first thing that is wrong.
     pub fn load(file: &Path) -> Result<Self, ScenarioError> {
-        let text = std::fs::read_to_string(file).map_err(|e| ScenarioError {
+        let text = read_bounded(file, FILE_MAX).map_err(|e| ScenarioError {
             file: file.to_owned(),
             line: None,
             what: format!("cannot be read: {e}"),
@@ -226,8 +273,13 @@ impl Scenario {
         if self.host.is_empty() {
             return Err((0, "there is no [[host]]; add at least one".into()));
         }
+        self.check_bounds()?;
         for host in &self.host {
             let name = host.name.get_ref();
+            if name.is_empty() || name.contains(|c: char| c.is_control() || c.is_whitespace()) {
+                let what = "a host needs a name without blanks, such as \"alpha\"".into();
+                return Err((at(&host.name), what));
+            }
             if !hosts.insert(name.as_str()) {
                 return Err((at(&host.name), format!("host \"{name}\" is there twice")));
             }
@@ -238,6 +290,17 @@ impl Scenario {
             }
             if host.bandwidth_mbps == 0 {
                 let what = format!("host \"{name}\" has bandwidth_mbps = 0; at least 1");
+                return Err((at(&host.name), what));
+            }
+        }
+        for host in &self.host {
+            let name = host.name.get_ref();
+            if host.latency_us > LATENCY_MAX_US {
+                let what = format!("host \"{name}\" has a latency_us above {LATENCY_MAX_US}");
+                return Err((at(&host.name), what));
+            }
+            if host.populated > POPULATED_MAX {
+                let what = format!("host \"{name}\" has a populated above {POPULATED_MAX}");
                 return Err((at(&host.name), what));
             }
         }
@@ -254,6 +317,17 @@ impl Scenario {
             Err((at(host), what))
         };
         let instances = self.check_instances(&known_host)?;
+        if let Some(both) = self
+            .instance
+            .iter()
+            .find(|i| hosts.contains(i.name.get_ref().as_str()))
+        {
+            let what = format!(
+                "\"{}\" is a host too; name one differently",
+                both.name.get_ref()
+            );
+            return Err((at(&both.name), what));
+        }
         self.check_addresses()?;
         self.check_programs(&hosts, &instances)?;
         for migrate in &self.migrate {
@@ -262,6 +336,59 @@ impl Scenario {
             if !instances.contains(name.as_str()) {
                 let what = format!("no instance \"{name}\"; add an [[instance]] of that name");
                 return Err((at(&migrate.instance), what));
+            }
+            if migrate.at_ms > self.deadline_ms {
+                let what = format!(
+                    "\"{name}\" is to move after deadline_ms = {}",
+                    self.deadline_ms
+                );
+                return Err((at(&migrate.instance), what));
+            }
+        }
+        self.check_ways()
+    }
+
+    /// Numbers of the whole.
+    fn check_bounds(&self) -> Result<(), Complaint> {
+        if self.deadline_ms > DEADLINE_MAX_MS {
+            return Err((
+                0,
+                format!("deadline_ms is at most {DEADLINE_MAX_MS}, which is a day"),
+            ));
+        }
+        let line = |over: Option<&Spanned<String>>| over.map_or(0, |name| name.span().start);
+        if let Some(over) = self.host.get(HOSTS_MAX) {
+            return Err((
+                line(Some(&over.name)),
+                format!("more than {HOSTS_MAX} hosts"),
+            ));
+        }
+        if let Some(over) = self.instance.get(INSTANCES_MAX) {
+            return Err((
+                line(Some(&over.name)),
+                format!("more than {INSTANCES_MAX} instances"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// No move goes to where its instance is by then, should the moves before have gone well.
+    fn check_ways(&self) -> Result<(), Complaint> {
+        let at = |i: &InstanceSpec| (i.name.get_ref().clone(), i.host.get_ref().clone());
+        let mut places: BTreeMap<String, String> = self.instance.iter().map(at).collect();
+        let mut moves: Vec<&MigrateSpec> = self.migrate.iter().collect();
+        moves.sort_by_key(|migrate| migrate.at_ms);
+        for migrate in moves {
+            let (name, to) = (migrate.instance.get_ref(), migrate.to.get_ref());
+            if places.get(name) == Some(to) {
+                let what = format!("\"{name}\" is on \"{to}\" by then; move it to another host");
+                return Err((migrate.to.span().start, what));
+            }
+            let below = format!("{name}.");
+            for (path, place) in &mut places {
+                if path == name || path.starts_with(&below) {
+                    place.clone_from(to);
+                }
             }
         }
         Ok(())
@@ -278,6 +405,22 @@ impl Scenario {
             let at = instance.name.span().start;
             if !seen.insert(name) {
                 return Err((at, format!("instance \"{name}\" is there twice")));
+            }
+            if let Some(part) = name
+                .split('.')
+                .find(|part| Name::parse(part.as_bytes()).is_err())
+            {
+                let what = format!(
+                    "\"{part}\" is no name for an instance; use letters and digits, {} at most",
+                    vpscore::limits::NAME_MAX
+                );
+                return Err((at, what));
+            }
+            if name.split('.').count() > DEPTH_MAX {
+                return Err((
+                    at,
+                    format!("\"{name}\" is more than {DEPTH_MAX} levels deep"),
+                ));
             }
             let Some((parent, _)) = name.rsplit_once('.') else {
                 continue;
@@ -304,7 +447,13 @@ impl Scenario {
         let mut used = BTreeSet::new();
         let all = self.host.iter().map(|h| &h.address);
         for address in all.chain(self.instance.iter().map(|i| &i.address)) {
-            if !used.insert(address.get_ref().address) {
+            let cidr = address.get_ref();
+            if !cidr.is_for_an_interface() {
+                let what =
+                    format!("{cidr} cannot be an interface's; write one such as 10.0.0.1/24");
+                return Err((address.span().start, what));
+            }
+            if !used.insert(cidr.address) {
                 let what = format!("address {} is used twice", address.get_ref().address);
                 return Err((address.span().start, what));
             }
@@ -364,6 +513,61 @@ address = "10.0.0.9/24"
     }
 
     #[test]
+    fn numbers_without_sense_are_refused() {
+        let host = |address: &str, more: &str| {
+            let host = format!("[[host]]\nname = \"a\"\naddress = \"{address}\"\n{more}\n");
+            complaint(&format!("name = \"t\"\n{host}"))
+        };
+        for address in [
+            "127.0.0.1/8",
+            "0.0.0.0/24",
+            "10.0.0.0/24",
+            "10.0.0.255/24",
+            "10.0.0.1/0",
+            "224.0.0.1/4",
+        ] {
+            assert!(host(address, "").starts_with("x.toml:4: "), "{address}");
+        }
+        assert!(host("10.0.0.1/24", "latency_us = 10000001").contains("latency_us"));
+        assert!(host("10.0.0.1/24", "populated = 4294967295").contains("populated"));
+        assert!(
+            complaint(&GOOD.replace(
+                "name = \"t\"",
+                "name = \"t\"\ndeadline_ms = 18446744073709551615"
+            ))
+            .contains("a day")
+        );
+        let many = |n: u32| {
+            let host = |i| {
+                format!(
+                    "[[host]]\nname = \"h{i}\"\naddress = \"10.0.{}.{}/8\"\n",
+                    i / 200,
+                    i % 200 + 1
+                )
+            };
+            let hosts: String = (0..n).map(host).collect();
+            Scenario::parse(&format!("name = \"t\"\n{hosts}"), Path::new("x.toml"))
+        };
+        assert!(many(254).is_ok());
+        assert!(
+            many(255)
+                .unwrap_err()
+                .to_string()
+                .contains("more than 254 hosts")
+        );
+    }
+
+    #[test]
+    fn of_an_endless_file_no_more_is_read_than_may_be() {
+        let file = std::env::temp_dir().join(format!("vpsim-long-{}", std::process::id()));
+        std::fs::write(&file, "x".repeat(101)).unwrap();
+        assert_eq!(read_bounded(&file, 101).unwrap().len(), 101);
+        let long = read_bounded(&file, 100).unwrap_err();
+        assert_eq!(long.kind(), std::io::ErrorKind::FileTooLarge);
+        std::fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
     fn every_complaint_names_the_line_and_what_to_do() {
         let with = |more: &str| complaint(&format!("{GOOD}{more}"));
         assert_eq!(
@@ -377,6 +581,30 @@ address = "10.0.0.9/24"
         assert!(
             with("[[host]]\nname = \"b\"\naddress = \"10.0.0.2\"\n").starts_with("x.toml:12: ")
         );
+        let instance = |name: &str| {
+            with(&format!(
+                "[[instance]]\nname = \"{name}\"\nhost = \"a\"\naddress = \"10.0.0.8/24\"\n"
+            ))
+        };
+        assert!(instance("wéb").starts_with("x.toml:11: \"wéb\" is no name"));
+        assert!(instance(&"w".repeat(32)).contains("is no name"));
+        assert!(instance("").contains("is no name"));
+        assert!(instance("web..x").contains("is no name"));
+        assert!(instance("a").contains("is a host too"));
+        assert!(instance("web.b.c.d.e.f.g.h.i").contains("levels deep"));
+        assert!(
+            with("[[host]]\nname = \"\"\naddress = \"10.0.0.2/24\"\n").contains("needs a name")
+        );
+        let to = |at: u64| {
+            with(&format!(
+                "[[migrate]]\ninstance = \"web\"\nto = \"a\"\nat_ms = {at}\n"
+            ))
+        };
+        assert_eq!(
+            to(1),
+            "x.toml:12: \"web\" is on \"a\" by then; move it to another host"
+        );
+        assert!(to(60_001).contains("after deadline_ms"));
         assert!(with("[[host]]\nnme = \"b\"\n").contains("unknown field `nme`"));
         assert!(with("[[host]]\nname = \"b\"\naddress = \"10.0.0.9/8\"\n").contains("used twice"));
     }

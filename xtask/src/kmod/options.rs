@@ -80,10 +80,11 @@ impl Options {
             match arg {
                 Short('h') | Long("help") => return Ok(None),
                 Long("arch") => {
-                    options.arch = match args.value()?.to_str() {
+                    let arch = args.value()?;
+                    options.arch = match arch.to_str() {
                         Some("amd64" | "x86_64") => Arch::Amd64,
                         Some("arm64" | "aarch64") => Arch::Arm64,
-                        other => bail!("--arch is amd64 or arm64, not {other:?}"),
+                        _ => bail!("--arch is amd64 or arm64, not {}", arch.display()),
                     }
                 }
                 Long("sysdir") => options.sysdir = Some(PathBuf::from(args.value()?)),
