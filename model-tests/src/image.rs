@@ -5,10 +5,10 @@ use vpscore::cbor::{Bytes, Text};
 use vpscore::collections::List;
 use vpscore::image::schema::{
     Abi, Blocked, File, FileType, Filedesc, Filedescent, IfType, Ifaddr, Ifnet, InFlight, Info,
-    Inherit, Instance, InstanceLimit, InstanceState, Itimer, Ksiginfo, LlState, Llentry,
-    LoopbackPacket, ObjType, Pgrp, Pipe, PipeBuf, Proc, ProcState, Registers, Rlimit, RngState,
-    Route, Rusage, Selected, Session, Sigaction, Sigacts, Sigqueue, SysctlVar, Thread, Ucred,
-    VmMapEntry, VmObject, Vmspace, Vnet, Wchan,
+    Inherit, Instance, InstanceLimit, InstanceState, Ipq, IpqPiece, Itimer, Ksiginfo, LlState,
+    Llentry, LoopbackPacket, ObjType, Pgrp, Pipe, PipeBuf, Proc, ProcState, Registers, Rlimit,
+    RngState, Route, Rusage, Selected, Session, Sigaction, Sigacts, Sigqueue, SysctlVar, Thread,
+    Ucred, VmMapEntry, VmObject, Vmspace, Vnet, Wchan,
 };
 use vpscore::image::{
     Error, Event, Header, Object, PAGE_SIZE, Reader, Ref, Sink, Trailer, WriteError, Writer,
@@ -674,6 +674,22 @@ fn sample_net(w: &mut Writer<List<u8>>, root: u32) -> Result<u32, Failure> {
         }])),
         icmplim_jitter: Some(-3),
         rng: Some(rng_state()),
+        fragments: Some(list([Ipq {
+            src: CLIENT,
+            dst: SERVER,
+            proto: 17,
+            id: 5,
+            remaining: ms(20_000),
+            ecn: 0,
+            total: Some(3_000),
+            header: None,
+            next: 0,
+            quote: None,
+            pieces: list([IpqPiece {
+                offset: 1_480,
+                data: bytes(&[1; 8]),
+            }]),
+        }])),
     })?;
     let ifnet = w.object(&Ifnet {
         if_vnet: Ref::new(vnet),

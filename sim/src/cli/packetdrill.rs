@@ -3,6 +3,7 @@
 
 use super::{FAILED, GOOD, WRONG};
 use crate::packetdrill::run::emulated::Emulated;
+use crate::packetdrill::run::moved::Moving;
 use crate::packetdrill::suite::{self, Verdict};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -22,9 +23,19 @@ pub(super) struct Args {
     /// Seed of what the stack draws at random.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Move the stack to another host, through an image.
+    #[arg(long, value_name = "WHEN")]
+    migrate: Option<Migrate>,
     /// Print the counts only, not each failure.
     #[arg(long, short)]
     quiet: bool,
+}
+
+/// When the stack moves.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Migrate {
+    /// After each packet, call and callout.
+    Each,
 }
 
 pub(super) fn run(args: &Args) -> Result<u8, String> {
@@ -33,7 +44,11 @@ pub(super) fn run(args: &Args) -> Result<u8, String> {
         return Err("no *.pkt file there; name scripts or a folder that has some".into());
     }
     let progress = std::io::stderr().is_terminal() && !args.json;
-    let reports = suite::run_all(&Emulated { seed: args.seed }, &scripts, progress);
+    let emulated = Emulated { seed: args.seed };
+    let reports = match args.migrate {
+        None => suite::run_all(&emulated, &scripts, progress),
+        Some(Migrate::Each) => suite::run_all(&Moving { emulated }, &scripts, progress),
+    };
     if let Some(file) = &args.junit {
         std::fs::write(file, suite::junit(&reports))
             .map_err(|e| format!("{}: cannot be written: {e}", file.display()))?;

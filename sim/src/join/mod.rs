@@ -23,6 +23,7 @@ pub mod kpi;
 pub mod locks;
 mod manage;
 pub mod net;
+pub mod net_moved;
 pub mod net_sockets;
 mod net_sockets_so;
 mod net_sockets_tcp;
@@ -32,6 +33,7 @@ mod net_sockets_vnet;
 pub mod net_stacks;
 #[cfg(test)]
 mod net_tests;
+mod net_transit;
 pub mod restore;
 #[cfg(test)]
 mod tests;

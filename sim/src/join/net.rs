@@ -5,8 +5,8 @@
 //! from the addresses and are not written. A restored vnet is silent until it goes on.
 //!
 //! # What is lost, as on a wire
-//! Datagrams whose fragments have not all come, packets of the loopback queue, and the counts of the
-//! running second of the ICMP rate limits.
+//! What goes beyond the room of a record: of packets in the loopback queue and of datagrams whose
+//! fragments have not all come, the newest beyond a quarter of a mebibyte each ([`super::net_transit`]).
 //!
 //! # Failure
 //! What no record can hold is refused by name ([`Unmovable`]) before anything is written.
@@ -20,6 +20,7 @@ use vpscore::image::{IfnetRef, InstanceRef, VnetRef};
 use vpscore::sock::InAddr;
 
 use super::net_sockets_vnet::{from_rng_state, rng_state};
+use super::net_transit;
 use crate::errno::Errno;
 use crate::net::cx::SoId;
 use crate::net::ether::MacAddr;
@@ -75,6 +76,8 @@ pub enum Unfit {
     Limit,
     /// A secret that is too short.
     Secret,
+    /// The field under this key of the record says what this kernel does not have.
+    Field(u64),
 }
 
 /// An address as records have it.
@@ -101,6 +104,7 @@ pub fn vnet_record(
     ip: &IpStack,
     tcp: &Sysctl,
     instance: InstanceRef,
+    now: Instant,
 ) -> Result<schema::Vnet, Unmovable> {
     let (fresh, fresh_tcp) = (IpStack::new(Rng::new(0, "defaults")), Sysctl::default());
     let of_ip = IpStack::SYSCTL_NAMES
@@ -123,17 +127,18 @@ pub fn vnet_record(
         sysctls,
         ip_id: ip.ip_id,
         lastport: 0,
-        clock: None,
+        clock: Some(now.since(Instant::BOOT)),
         frag6_id: Some(ip.frag6_id),
         next_ifindex: u16::try_from(ip.next_ifindex).ok(),
-        loopback: None,
-        rates: None,
-        icmplim_jitter: None,
+        loopback: net_transit::loopback(ip, now)?,
+        rates: net_transit::rates(ip, now)?,
+        icmplim_jitter: net_transit::jitter(ip),
         rng: Some(rng_state(&ip.rng)),
+        fragments: net_transit::fragments(ip, now)?,
     })
 }
 
-/// Sets the variables of a new vnet from its record.
+/// Sets the variables of a new vnet from its record, and what is in transit in it.
 ///
 /// # Errors
 /// [`Unfit::Sysctl`].
@@ -160,7 +165,7 @@ pub fn restore_vnet(
         };
         set.map_err(Unfit::Sysctl)?;
     }
-    Ok(())
+    net_transit::restore(record, ip)
 }
 
 /// The record of an interface.

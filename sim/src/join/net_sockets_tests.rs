@@ -8,12 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use vpscore::cbor::Text;
-use vpscore::collections::List;
-use vpscore::image::{Event, Header, Object, Reader, Ref, UcredRef, Writer, schema};
-
-use super::net_sockets::{SocketRefs, capture_sockets, capture_syncaches};
-use super::net_stacks::{BuiltStack, NetImage, capture_stacks};
+use super::net_moved::{image_of, stack_of};
 use crate::errno::Errno;
 use crate::net::cx::{Cx, SoError, SoId};
 use crate::net::ether::MacAddr;
@@ -23,72 +18,6 @@ use crate::net::tcp::State;
 use crate::net::vnet::Vnet;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
-
-/// The image of one stack, and which object each of its sockets became.
-fn image(stack: &Vnet<Inet>, now: Instant) -> (Vec<u8>, SocketRefs) {
-    let header = Header {
-        osreldate: 1_500_000,
-        abi: schema::Abi::SimLp64,
-        features: 0,
-        optional_features: 0,
-    };
-    let mut w = Writer::new(List::new(), &header).unwrap();
-    let text = |s: &str| Text::copy(s).unwrap();
-    w.object(&schema::Info {
-        osrelease: text("15.0-RELEASE"),
-        machine_arch: text("amd64"),
-        writer: text("test"),
-    })
-    .unwrap();
-    let root = w.object(&super::net_tests::instance(None, "web")).unwrap();
-    let stacks = [(Ref::new(root), stack)];
-    let vnets = capture_stacks(&mut w, &stacks, now).unwrap();
-    let ucred: UcredRef = w
-        .put(&schema::Ucred {
-            cr_prison: Ref::new(root),
-            cr_uid: 0,
-            cr_ruid: 0,
-            cr_svuid: 0,
-            cr_gid: 0,
-            cr_rgid: 0,
-            cr_svgid: 0,
-            cr_groups: List::new(),
-            cr_flags: 0,
-            cr_loginclass: text("daemon"),
-        })
-        .unwrap();
-    let stacks = (&stacks[..], &vnets[..]);
-    let refs = capture_sockets(&mut w, stacks, |_, _| Some(ucred), now).unwrap();
-    capture_syncaches(&mut w, stacks, |_, _| Some(ucred), now).unwrap();
-    (w.finish().unwrap().as_slice().to_vec(), refs)
-}
-
-/// The stack of an image, suspended.
-fn restored(bytes: &[u8], seed: u64) -> BuiltStack {
-    let mut image = NetImage::default();
-    let mut reader = Reader::new();
-    let mut input = bytes;
-    while let Some(event) = reader.feed(&mut input).unwrap() {
-        match event {
-            Event::Object { id, object } => {
-                let other = image.object(id, object);
-                let known = matches!(
-                    other,
-                    None | Some(Object::Info(_) | Object::Instance(_) | Object::Ucred(_))
-                );
-                assert!(known);
-            }
-            Event::Data {
-                object,
-                stream,
-                bytes,
-            } => assert!(image.data(object, stream, bytes)),
-            _ => {}
-        }
-    }
-    let built = image.build(seed, |_| "target".to_owned(), |_| Instant::BOOT);
-    built.unwrap().into_values().next().unwrap()
-}
 
 /// Who is replaced after an event.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -166,8 +95,8 @@ impl Host {
 
     /// Goes on on a host that was booted at another time.
     fn replace(&mut self, now: Duration, seed: u64) {
-        let (bytes, refs) = image(&self.stack, self.clock(now));
-        let mut built = restored(&bytes, seed);
+        let (bytes, refs) = image_of(&self.stack, self.clock(now)).unwrap();
+        let mut built = stack_of(&bytes, seed).unwrap();
         self.uptime = Duration::from_micros(1_234_567 * (seed % 97));
         built.stack.resume(self.clock(now));
         let by_old: BTreeMap<SoId, u32> = refs.iter().map(|((_, so), to)| (*so, to.id())).collect();
@@ -182,7 +111,7 @@ impl Host {
         );
         self.stack = built.stack;
         // What was restored is written again as it was.
-        let (again, _) = image(&self.stack, self.clock(now));
+        let (again, _) = image_of(&self.stack, self.clock(now)).unwrap();
         assert_eq!(
             bytes, again,
             "restoring and writing again changes the image"

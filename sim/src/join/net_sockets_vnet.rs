@@ -190,6 +190,10 @@ pub(super) fn restore_tcp_vnet(
     rng: &mut Rng,
     now: Instant,
 ) -> Result<(), Unfit> {
+    let none = record.syncache_pause.is_none() && record.syncache_pause_backoff == 0;
+    if !none {
+        return Err(Unfit::Field(sock::TcpVnet::syncache_pause));
+    }
     let tick = ticks(now);
     tcp.isn.secret = from_secret(&record.isn_secret)?;
     tcp.isn.offset = record.isn_offset;

@@ -79,8 +79,8 @@ pub fn capture_stacks(
     let mut vnets = Vec::new();
     for (at, (instance, stack)) in stacks.iter().enumerate() {
         let tcp = &stack.transports.tcp.sysctl;
-        let mut record = vnet_record(&stack.ip, tcp, *instance).map_err(unmovable(at))?;
-        record.clock = Some(local(stack, now).since(Instant::BOOT));
+        let record = vnet_record(&stack.ip, tcp, *instance, local(stack, now));
+        let record = record.map_err(unmovable(at))?;
         vnets.push(w.put(&record)?);
     }
     let mut ifnets: BTreeMap<(usize, IfIndex), IfnetRef> = BTreeMap::new();

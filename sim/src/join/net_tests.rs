@@ -93,7 +93,7 @@ fn moved(source: &IpStack) -> IpStack {
     let tcp = Sysctl::default();
     let mut target = fresh();
     target.set_now(HERE);
-    let vnet = through_bytes(&vnet_record(source, &tcp, Ref::new(2)).unwrap());
+    let vnet = through_bytes(&vnet_record(source, &tcp, Ref::new(2), THEN).unwrap());
     restore_vnet(&vnet, &mut target, |_, _| Err(Errno::ENOENT)).unwrap();
     let ifp = |index: IfIndex| Some(Ref::new(index.0 + 100));
     let back = |at: vpscore::image::IfnetRef| IfIndex(at.id() - 100);
@@ -202,7 +202,7 @@ fn a_variable_that_the_target_lacks_is_refused() {
     let (source, _) = lived_in();
     let mut tcp = Sysctl::default();
     tcp.set("net.inet.tcp.keepidle", 5).unwrap();
-    let record = vnet_record(&source, &tcp, Ref::new(2)).unwrap();
+    let record = vnet_record(&source, &tcp, Ref::new(2), THEN).unwrap();
     let mut seen = Vec::new();
     let refused = restore_vnet(&record, &mut fresh(), |name, value| {
         seen.push((name.to_owned(), value));
@@ -213,7 +213,7 @@ fn a_variable_that_the_target_lacks_is_refused() {
 }
 
 /// An instance's record, as little as an image needs.
-pub(super) fn instance(parent: Option<u32>, name: &str) -> schema::Instance {
+fn instance(parent: Option<u32>, name: &str) -> schema::Instance {
     let text = |s: &str| Text::copy(s).unwrap();
     schema::Instance {
         parent: parent.map(Ref::new),

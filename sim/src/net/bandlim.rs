@@ -83,6 +83,31 @@ impl Bandlims {
         rate.count <= limit(self.jitter)
     }
 
+    /// By how much the limit is off now.
+    pub(crate) fn jitter(&self) -> i64 {
+        self.jitter
+    }
+
+    /// Each class with the beginning of its second and the answers in it.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (u8, Instant, u64)> {
+        (0..).zip(&self.rates).map(|(n, r)| (n, r.since, r.count))
+    }
+
+    /// Goes on with what was counted elsewhere; classes that there are not are left out.
+    pub(crate) fn restore(
+        &mut self,
+        jitter: i64,
+        counts: impl Iterator<Item = (u8, Instant, u64)>,
+    ) {
+        let most = i64::from(self.jitter_max);
+        self.jitter = jitter.clamp(-most, most);
+        for (class, since, count) in counts {
+            if let Some(rate) = self.rates.get_mut(usize::from(class)) {
+                *rate = Rate { since, count };
+            }
+        }
+    }
+
     /// Moves the running seconds from a clock that reads `from` to one that reads `to`.
     pub fn shift(&mut self, from: Instant, to: Instant) {
         for rate in &mut self.rates {

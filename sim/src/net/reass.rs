@@ -63,14 +63,21 @@ pub struct Datagram<H> {
     pub payload: Vec<u8>,
 }
 
+/// What has come of a datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Queue<H> {
-    born: u64,
-    deadline: Instant,
-    first: Option<H>,
-    ecn: u8,
-    total: Option<usize>,
-    pieces: Vec<(usize, Vec<u8>)>,
+pub(crate) struct Queue<H> {
+    /// Order of arrival.
+    pub(crate) born: u64,
+    /// When its time is up.
+    pub(crate) deadline: Instant,
+    /// The first fragment's header.
+    pub(crate) first: Option<H>,
+    /// Its ECN field so far.
+    pub(crate) ecn: u8,
+    /// Its length, once the last fragment has come.
+    pub(crate) total: Option<usize>,
+    /// Its bytes with their offsets.
+    pub(crate) pieces: Vec<(usize, Vec<u8>)>,
 }
 
 /// The datagrams of one family that wait for fragments.
@@ -102,6 +109,35 @@ impl<H> Reass<H> {
             ttl,
             trims_overlaps,
         }
+    }
+
+    /// What waits, oldest first.
+    pub(crate) fn by_age(&self) -> Vec<(&FragKey, &Queue<H>)> {
+        let mut all: Vec<_> = self.queues.iter().collect();
+        all.sort_by_key(|(_, queue)| queue.born);
+        all
+    }
+
+    /// Goes on with a datagram that began elsewhere; they come oldest first. Its pieces are sorted and
+    /// apart, and not yet the whole; false where not, or where there is no room.
+    pub(crate) fn restore(&mut self, key: FragKey, mut queue: Queue<H>) -> bool {
+        let end = |(at, data): &(usize, Vec<u8>)| at.saturating_add(data.len());
+        let mut floor = 0;
+        for piece in &queue.pieces {
+            if piece.0 < floor || end(piece) > queue.total.unwrap_or(0xffff) {
+                return false;
+            }
+            floor = end(piece);
+        }
+        let full = self.queues.len() >= QUEUES_MAX || queue.pieces.len() > FRAGS_MAX;
+        let whole = queue.complete() || queue.total.is_some_and(|total| total > 0xffff);
+        if full || whole || queue.pieces.is_empty() || self.queues.contains_key(&key) {
+            return false;
+        }
+        queue.born = self.births;
+        self.births += 1;
+        self.queues.insert(key, queue);
+        true
     }
 
     /// Datagrams that wait.

@@ -9,8 +9,8 @@
 use super::TCP_WIN_MAX;
 use super::socket::{SBS_CANTRCVMORE, SBS_CANTSENDMORE, SO_ACCEPTCONN, Socket};
 use super::tcpcb::{
-    SackHint, TF_FASTOPEN, TF_RCVD_SCALE, TF_REQ_SCALE, TF_SACK_PERMIT, TF_SENTFIN, TF_SIGNATURE,
-    TF_TOE, TcpState, Tcpcb, Tfo,
+    SackHint, TF_FASTOPEN, TF_LRD, TF_RCVD_SCALE, TF_REQ_SCALE, TF_SACK_PERMIT, TF_SENTFIN,
+    TF_SIGNATURE, TF_TOE, TcpState, Tcpcb, Tfo,
 };
 use super::{MAX_SACK_BLKS, TCP_FASTOPEN_MAX_COOKIE_LEN, TCP_MAX_WINSHIFT, TCP_MAXRXTSHIFT};
 use crate::limits::{TCP_HOLES_MAX, TCP_SEGQ_MAX};
@@ -166,6 +166,9 @@ fn scoreboard(tp: &Tcpcb) -> Result<(), u64> {
     if tp.t_flags & TF_SACK_PERMIT == 0 && !tp.snd_holes.is_empty() {
         return Err(Tcpcb::snd_holes);
     }
+    // A retransmission that may be lost again waits for what was sent after it: tcp_output.c sets
+    // rxmit to snd_recover, which an ECN mark puts one past snd_max.
+    let lrd = tp.t_flags & TF_LRD != 0;
     let mut floor = tp.snd_una;
     for (index, hole) in tp.snd_holes.iter().enumerate() {
         // Two holes with nothing acknowledged between them would be one.
@@ -173,7 +176,7 @@ fn scoreboard(tp: &Tcpcb) -> Result<(), u64> {
         let ordered = floor.at_most(hole.start)
             && hole.start.before(hole.end)
             && hole.start.at_most(hole.rxmit)
-            && hole.rxmit.at_most(hole.end)
+            && (hole.rxmit.at_most(hole.end) || (lrd && hole.rxmit.at_most(tp.snd_max.plus(1))))
             && hole.end.at_most(tp.snd_max);
         if !apart || !ordered {
             return Err(Tcpcb::snd_holes);

@@ -32,7 +32,7 @@ pub use socket::{
 };
 pub use syncache::{HcMetrics, RateCount, SchOverflow, Syncache, TcpMd5Key, TcpVnet, TfoCookie};
 pub use tcpcb::{
-    SackBlk, SackHint, SackHole, TF_ACKNOW, TF_DELACK, TF_FASTOPEN, TF_NEEDFIN, TF_NEEDSYN,
+    SackBlk, SackHint, SackHole, TF_ACKNOW, TF_DELACK, TF_FASTOPEN, TF_LRD, TF_NEEDFIN, TF_NEEDSYN,
     TF_RCVD_SCALE, TF_REQ_SCALE, TF_SACK_PERMIT, TF_SENTFIN, TF_SIGNATURE, TF_TOE, TcpState,
     TcpTimers, Tcpcb, Tfo, Tseg,
 };

@@ -79,7 +79,8 @@ record! {
         0 => start: Seq,
         /// `end`: the sequence number after its last.
         1 => end: Seq,
-        /// `rxmit`: what to retransmit next within it.
+        /// `rxmit`: what to retransmit next within it; beyond it where all was, and lost
+        /// retransmissions are looked for from there on.
         2 => rxmit: Seq,
     }
 }
@@ -373,5 +374,7 @@ pub const TF_NEEDFIN: u32 = 0x800;
 pub const TF_SIGNATURE: u32 = 0x0040_0000;
 /// `TF_TOE`: the connection is offloaded to hardware, so its state is not in the kernel.
 pub const TF_TOE: u32 = 0x0200_0000;
+/// `TF_LRD`: lost retransmissions are looked for.
+pub const TF_LRD: u32 = 0x1000_0000;
 /// `TF_FASTOPEN`: TCP Fast Open.
 pub const TF_FASTOPEN: u32 = 0x8000_0000;

@@ -25,8 +25,8 @@ pub struct Emulated {
 
 /// A vnet behind a tun.
 pub struct TunStack {
-    vnet: InetVnet,
-    tun: IfIndex,
+    pub(super) vnet: InetVnet,
+    pub(super) tun: IfIndex,
 }
 
 impl MakeStack for Emulated {

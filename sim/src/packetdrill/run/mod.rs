@@ -14,6 +14,7 @@ pub mod emulated;
 pub mod flow;
 pub mod icmp;
 pub mod judge;
+pub mod moved;
 pub mod names;
 pub mod stack;
 mod steps;
@@ -120,7 +121,9 @@ pub fn run<M: MakeStack>(make: &M, script: &Script) -> Outcome {
         remote_ports: 0,
         warnings: Vec::new(),
     };
+    let broken = |run: &Run<'_, M::Stack>| run.stack.broken().map(|why| Failure::at(0, why));
     let failure = run.all().err();
+    let failure = broken(&run).or(failure);
     Outcome {
         failure,
         warnings: run.warnings,

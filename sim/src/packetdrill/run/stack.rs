@@ -51,6 +51,11 @@ pub trait Stack {
 
     /// Sets the TCP-MD5 key between the two addresses (`setkey`), or takes all away.
     fn md5_key(&mut self, key: Option<(IpAddr, IpAddr, &str)>);
+
+    /// What went wrong with the stack itself, whatever the script says.
+    fn broken(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Makes a stack for one script.

@@ -32,6 +32,47 @@ record! {
 }
 
 record! {
+    /// Bytes of a datagram whose fragments have not all come.
+    #[derive(Debug, PartialEq, Eq)]
+    pub struct IpqPiece {
+        /// Where they stand in it.
+        0 => offset: u16,
+        /// The bytes.
+        1 => data: Bytes,
+    }
+}
+
+record! {
+    /// A datagram whose fragments have not all come (`struct ipq`, `ip_var.h`; `struct ip6q`,
+    /// `frag6.c`).
+    #[derive(Debug, PartialEq, Eq)]
+    pub struct Ipq {
+        /// Its source.
+        0 => src: InAddr,
+        /// Its destination.
+        1 => dst: InAddr,
+        /// Its protocol; 0 for IPv6.
+        2 => proto: u8,
+        /// Its identification.
+        3 => id: u32,
+        /// `ipq_ttl`: what remains of its time.
+        4 => remaining: Duration,
+        /// `ipq_ecn`: its ECN field so far.
+        5 => ecn: u8,
+        /// Its length; absent until the last fragment has come.
+        6 => total: Option<u16>,
+        /// The header of the packet that carried the first fragment; absent until that has come.
+        7 => header: Option<Bytes>,
+        /// `ip6q_nxt`: the type of the header that the fragmented part begins with; 0 for IPv4.
+        8 => next: u8,
+        /// What followed the fixed header of IPv6, for an error that quotes it.
+        9 => quote: Option<Bytes>,
+        /// Its bytes, by increasing offset.
+        10 => pieces: List<IpqPiece>,
+    }
+}
+
+record! {
     /// Where a generator of random numbers stands: ChaCha with 8 rounds.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct RngState {
@@ -70,6 +111,8 @@ record! {
         133 => icmplim_jitter: Option<i32>,
         /// The random numbers of the IP layer, where the kernel has a generator for them.
         134 => rng: Option<RngState>,
+        /// Datagrams of which fragments are missing, oldest first.
+        135 => fragments: Option<List<Ipq>>,
     }
 }
 

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! One stack without an instance's processes, through an image: what scripts, fuzzing and the tests of
+//! this directory replace a stack by.
+
+use std::collections::BTreeMap;
+
+use vpscore::cbor::Text;
+use vpscore::collections::{List, NoMemory};
+use vpscore::image::schema::{self, InstanceState};
+use vpscore::image::{Error, Event, Header, Reader, Ref, UcredRef, WriteError, Writer};
+use vpscore::time::Duration;
+
+use super::net_sockets::{SocketRefs, capture_sockets, capture_syncaches};
+use super::net_stacks::{BuildError, BuiltStack, CaptureError, NetImage, capture_stacks};
+use crate::net::cx::SoId;
+use crate::net::socket::Inet;
+use crate::net::vnet::Vnet;
+use crate::time::Instant;
+
+/// Why a stack did not go through an image.
+#[derive(Debug)]
+pub enum MoveError {
+    /// It cannot be written.
+    Capture(CaptureError),
+    /// The image cannot be read.
+    Read(Error),
+    /// The image does not make a stack.
+    Build(BuildError),
+    /// The image has no stack.
+    Nothing,
+}
+
+impl From<CaptureError> for MoveError {
+    fn from(error: CaptureError) -> Self {
+        Self::Capture(error)
+    }
+}
+
+impl From<WriteError<NoMemory>> for MoveError {
+    fn from(error: WriteError<NoMemory>) -> Self {
+        Self::Capture(error.into())
+    }
+}
+
+impl From<NoMemory> for MoveError {
+    fn from(error: NoMemory) -> Self {
+        Self::Capture(CaptureError::Write(error.into()))
+    }
+}
+
+/// An instance that is nothing but the owner of a stack.
+fn owner() -> Result<schema::Instance, NoMemory> {
+    Ok(schema::Instance {
+        parent: None,
+        name: Text::copy("stack")?,
+        state: InstanceState::Running,
+        priv_allow: List::new(),
+        priv_nosys: List::new(),
+        limits: List::new(),
+        children_max: None,
+        pid_max: 99_999,
+        last_pid: 1,
+        last_tid: 100_000,
+        randompid: 0,
+        hostname: Text::default(),
+        domainname: Text::default(),
+        hostuuid: Text::default(),
+        hostid: 0,
+        uptime: Duration::ZERO,
+        securelevel: -1,
+        depth_max: None,
+    })
+}
+
+/// The image of one stack, and which object each of its sockets became.
+///
+/// # Errors
+/// [`MoveError::Capture`].
+pub fn image_of(stack: &Vnet<Inet>, now: Instant) -> Result<(Vec<u8>, SocketRefs), MoveError> {
+    let header = Header {
+        osreldate: 1_500_000,
+        abi: schema::Abi::SimLp64,
+        features: 0,
+        optional_features: 0,
+    };
+    let mut w = Writer::new(List::new(), &header)?;
+    w.object(&schema::Info {
+        osrelease: Text::copy("15.0-RELEASE")?,
+        machine_arch: Text::copy("amd64")?,
+        writer: Text::copy("sim")?,
+    })?;
+    let root = Ref::new(w.object(&owner()?)?);
+    let stacks = [(root, stack)];
+    let vnets = capture_stacks(&mut w, &stacks, now)?;
+    let ucred: UcredRef = w.put(&schema::Ucred {
+        cr_prison: root,
+        cr_uid: 0,
+        cr_ruid: 0,
+        cr_svuid: 0,
+        cr_gid: 0,
+        cr_rgid: 0,
+        cr_svgid: 0,
+        cr_groups: List::new(),
+        cr_flags: 0,
+        cr_loginclass: Text::copy("daemon")?,
+    })?;
+    let stacks = (&stacks[..], &vnets[..]);
+    let refs = capture_sockets(&mut w, stacks, |_, _| Some(ucred), now)?;
+    capture_syncaches(&mut w, stacks, |_, _| Some(ucred), now)?;
+    Ok((w.finish()?.as_slice().to_vec(), refs))
+}
+
+/// The first stack of an image, suspended; whatever else is in the image is passed over.
+///
+/// # Errors
+/// [`MoveError`].
+pub fn stack_of(bytes: &[u8], seed: u64) -> Result<BuiltStack, MoveError> {
+    let mut image = NetImage::default();
+    let mut reader = Reader::new();
+    let mut input = bytes;
+    let mut whole = false;
+    while let Some(event) = reader.feed(&mut input).map_err(MoveError::Read)? {
+        match event {
+            Event::Object { id, object } => {
+                let _other = image.object(id, object);
+            }
+            Event::Data {
+                object,
+                stream,
+                bytes,
+            } => {
+                let _of_a_pipe = image.data(object, stream, bytes);
+            }
+            Event::End(_) => whole = true,
+            _ => {}
+        }
+    }
+    if !whole {
+        return Err(MoveError::Nothing);
+    }
+    let built = image.build(seed, |_| "target".to_owned(), |_| Instant::BOOT);
+    let mut built = built.map_err(MoveError::Build)?.into_values();
+    built.next().ok_or(MoveError::Nothing)
+}
+
+/// What a stack becomes on another host, whose clock reads `there`, and the new names of its sockets.
+///
+/// # Errors
+/// [`MoveError`].
+pub fn moved(
+    stack: &Vnet<Inet>,
+    now: Instant,
+    there: Instant,
+    seed: u64,
+) -> Result<(Vnet<Inet>, BTreeMap<SoId, SoId>), MoveError> {
+    let (bytes, refs) = image_of(stack, now)?;
+    let mut built = stack_of(&bytes, seed)?;
+    built.stack.resume(there);
+    let new = |reference: &vpscore::image::SocketRef| built.sockets.get(&reference.id()).copied();
+    let names = refs
+        .iter()
+        .filter_map(|((_, old), reference)| Some((*old, new(reference)?)))
+        .collect();
+    Ok((built.stack, names))
+}
