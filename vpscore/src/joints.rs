@@ -94,6 +94,10 @@ joints! {
     instance_suspend, "ioctl on /dev/vps", "kern_jail.c", Sleepable, Writes;
     instance_resume, "ioctl on /dev/vps", "kern_jail.c", Sleepable, Writes;
     instance_destroy, "ioctl on /dev/vps", "kern_jail.c", Sleepable, Writes;
+    migrate_begin, "ioctl on /dev/vps", "kern_jail.c", NonSleepable, Writes;
+    migrate_stop, "ioctl on /dev/vps", "kern_jail.c", Sleepable, Writes;
+    migrate_abort, "ioctl on /dev/vps", "kern_jail.c", Sleepable, Writes;
+    migrate_release, "ioctl on /dev/vps", "kern_jail.c", Sleepable, Writes;
 }
 
 #[cfg(test)]

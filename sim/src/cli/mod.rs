@@ -5,6 +5,7 @@
 //! wrong; the message says what to do then.
 
 mod packetdrill;
+mod run;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -19,6 +20,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a scenario: hosts, instances, programs, migrations.
+    Run(run::Args),
     /// Run packetdrill scripts against the emulated TCP/IP stack.
     Packetdrill(packetdrill::Args),
 }
@@ -34,6 +37,7 @@ const WRONG: u8 = 2;
 pub fn main() -> ExitCode {
     let args = Args::parse();
     let status = match args.command {
+        Command::Run(args) => run::run(&args),
         Command::Packetdrill(args) => packetdrill::run(&args),
     };
     ExitCode::from(status.unwrap_or_else(|complaint| {

@@ -17,13 +17,16 @@
 pub(super) mod memory;
 pub(super) mod objects;
 pub(super) mod procs;
+pub(super) mod sockets;
 pub(super) mod threads;
 
 use super::net_stacks;
 use super::{Join, SimKpi, handle};
 use crate::kern::Kern;
 use crate::kern::proc::{Proc, Ucred};
-use crate::kern::types::{FileId, Pid, PipeId, PrisonId, ProcId, Tid, VmId};
+use crate::kern::types::{FileId, Pid, PipeId, PrisonId, ProcId, Tid, VmId, VnetId};
+use crate::net::cx::SoId;
+use crate::net::socket::{Domain, Proto};
 use crate::vm::ObjId;
 use std::collections::BTreeMap;
 use vpscore::cbor::Text;
@@ -31,7 +34,7 @@ use vpscore::collections::{List, NoMemory};
 use vpscore::image::schema::{self, Abi};
 use vpscore::image::{
     FileRef, FiledescRef, Header, InstanceRef, PgrpRef, PipeRef, ProcRef, SessionRef, SigactsRef,
-    UcredRef, VmObjectRef, VmspaceRef, WriteError, Writer, features,
+    SocketRef, UcredRef, VmObjectRef, VmspaceRef, VnetRef, WriteError, Writer, features,
 };
 use vpscore::instance::{Ceilings, Event, Live, State};
 use vpscore::kpi::Kpi;
@@ -112,6 +115,12 @@ struct Capture<'a> {
     pgrps: BTreeMap<Pid, PgrpRef>,
     done: BTreeMap<ProcId, ProcRef>,
     turns: threads::Turns,
+    /// The moment of the image, on the kernel's clock.
+    now: crate::time::Instant,
+    /// The stacks with their instances, and what they became, in the same order.
+    stacks: Vec<(InstanceRef, VnetId)>,
+    vnets: Vec<VnetRef>,
+    sockets: BTreeMap<(VnetId, SoId), SocketRef>,
 }
 
 impl Join {
@@ -160,6 +169,7 @@ impl Join {
         if objects::has_pipe(kern, &procs) {
             features |= features::PIPES;
         }
+        features |= self.socket_features(kern, &tree);
         let header = Header {
             osreldate: OSRELDATE,
             abi: Abi::SimLp64,
@@ -184,6 +194,10 @@ impl Join {
             sessions: BTreeMap::new(),
             pgrps: BTreeMap::new(),
             done: BTreeMap::new(),
+            now,
+            stacks: Vec::new(),
+            vnets: Vec::new(),
+            sockets: BTreeMap::new(),
         };
         capture.w.object(&schema::Info {
             osrelease: Text::copy(OSRELEASE)?,
@@ -201,6 +215,22 @@ impl Join {
         capture.groups()?;
         capture.processes()?;
         Ok(capture.w.finish()?.as_slice().to_vec())
+    }
+
+    /// What the sockets of the instances' stacks ask of a reader.
+    fn socket_features(&self, kern: &Kern, tree: &[InstanceId]) -> u64 {
+        let prisons = tree
+            .iter()
+            .filter_map(|id| kern.prison(self.prison_of(*id)?));
+        let stacks = prisons.filter_map(|prison| kern.vnets.get(&prison.vnet));
+        let sockets = stacks.flat_map(|stack| stack.transports().iter());
+        sockets.fold(0, |all, entry| {
+            all | match (entry.so.so_proto, entry.so.so_domain) {
+                (Proto::Tcp, Domain::Inet) => features::TCP4,
+                (Proto::Tcp, Domain::Inet6) => features::TCP6,
+                (Proto::Udp | Proto::Raw(_), _) => features::UDP,
+            }
+        })
     }
 
     /// The instances from `top` down, each followed by those in it, the oldest first.
@@ -318,13 +348,15 @@ impl Capture<'_> {
         for id in tree {
             let prison = self.join.prison_of(*id);
             let vnet = prison.and_then(|prison| self.kern.prison(prison));
-            let stack = vnet.and_then(|prison| self.kern.vnets.get(&prison.vnet));
-            if let (Some(stack), Some(reference)) = (stack, self.instances.get(id)) {
+            let vnet = vnet.map(|prison| prison.vnet);
+            let stack = vnet.and_then(|vnet| Some((vnet, self.kern.vnets.get(&vnet)?)));
+            if let (Some((vnet, stack)), Some(reference)) = (stack, self.instances.get(id)) {
                 stacks.push((*reference, stack));
+                self.stacks.push((*reference, vnet));
             }
         }
         let written = net_stacks::capture_stacks(&mut self.w, &stacks, now);
-        written.map_err(CaptureError::Net)?;
+        self.vnets = written.map_err(CaptureError::Net)?;
         Ok(())
     }
 

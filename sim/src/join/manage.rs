@@ -111,9 +111,32 @@ impl Join {
     /// # Errors
     /// [`ManageError`].
     pub fn release(&mut self, kern: &mut Kern, id: InstanceId) -> Result<(), ManageError> {
+        let core = self.core();
         self.silent = true;
-        let released = self.destroy(kern, id);
+        let released = match core.migrate_release(&mut SimKpi { kern, join: self }, id) {
+            // What was never given away, but only built, is destroyed as quietly.
+            Err(ManageError::State(_)) => self.destroy(kern, id),
+            released => released,
+        };
         self.silent = false;
         released
+    }
+
+    /// Stops the threads of a migrating instance, for the last part of its image.
+    ///
+    /// # Errors
+    /// [`ManageError`].
+    pub fn migrate_stop(&mut self, kern: &mut Kern, id: InstanceId) -> Result<(), ManageError> {
+        let core = self.core();
+        core.migrate_stop(&mut SimKpi { kern, join: self }, id)
+    }
+
+    /// Lets a migrating instance go on here, as if nothing had been tried.
+    ///
+    /// # Errors
+    /// [`ManageError`].
+    pub fn migrate_abort(&mut self, kern: &mut Kern, id: InstanceId) -> Result<(), ManageError> {
+        let core = self.core();
+        core.migrate_abort(&mut SimKpi { kern, join: self }, id)
     }
 }

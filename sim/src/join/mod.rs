@@ -99,6 +99,11 @@ impl Join {
         Rc::clone(&self.core)
     }
 
+    /// A number from the host's stream of random ones.
+    pub fn random(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+
     /// What the host is called.
     pub fn host(&self) -> &str {
         &self.host

@@ -25,9 +25,8 @@ use super::{Join, SimKpi};
 use crate::errno::Errno;
 use crate::kern::Kern;
 use crate::kern::restore_ids::RestoreMark;
-use crate::kern::types::{PrisonId, ProcId};
-use crate::net::socket::Inet;
-use crate::net::vnet::Vnet;
+use crate::kern::types::{PrisonId, ProcId, VnetId};
+use crate::net::cx::SoId;
 use crate::time::Instant;
 use crate::vm::ObjId;
 use std::collections::BTreeMap;
@@ -40,7 +39,7 @@ use vpscore::racct::LimitError;
 use vpscore::state::{ForkError, ManageError, ThreadError};
 use vpscore::types::{InstanceId, PrisonHandle};
 
-use super::net_stacks::BuildError;
+use super::net_stacks::{BuildError, BuiltStack};
 use staged::Staged;
 
 /// Why an image was not restored. Objects are named by their number in the image.
@@ -109,7 +108,9 @@ struct Made {
     /// Memory objects, each with a reference of the restore's own.
     objects: BTreeMap<u32, ObjId>,
     procs: Vec<ProcId>,
-    stacks: Vec<(u32, Vnet<Inet>)>,
+    stacks: Vec<BuiltStack>,
+    /// Which socket each object of the image became.
+    sockets: BTreeMap<u32, (VnetId, SoId)>,
     /// The last PIDs and TIDs of the instances above, which a failure gives back.
     above: Vec<(InstanceId, i32, i32)>,
 }
@@ -161,7 +162,7 @@ impl Join {
         }
     }
 
-    fn build_stacks(&self, staged: &mut Staged) -> Result<Vec<(u32, Vnet<Inet>)>, RestoreError> {
+    fn build_stacks(&self, staged: &mut Staged) -> Result<Vec<BuiltStack>, RestoreError> {
         let uptime = |instance: image::InstanceRef| {
             let found = staged.instances.iter().find(|(id, _)| *id == instance.id());
             let uptime = found.map_or(0, |(_, record)| record.uptime.as_nanos());
@@ -173,9 +174,7 @@ impl Join {
         let net = std::mem::take(&mut staged.net);
         let built = net.build(self.seed, label, uptime);
         let built = built.map_err(RestoreError::Net)?;
-        let stack =
-            |(_, built): (u32, super::net_stacks::BuiltStack)| (built.instance.id(), built.stack);
-        Ok(built.into_iter().map(stack).collect())
+        Ok(built.into_values().collect())
     }
 
     /// Where the numbers of an instance and those above it stand.
@@ -248,11 +247,14 @@ impl Join {
             let stopped = SimKpi { kern, join: self }.prison_suspend(PrisonHandle(prison.0));
             stopped.map_err(|errno| RestoreError::Kernel(*object, errno))?;
         }
-        for (object, stack) in std::mem::take(&mut made.stacks) {
-            let id = made.instances.get(&object).copied();
+        for built in std::mem::take(&mut made.stacks) {
+            let id = made.instances.get(&built.instance.id()).copied();
             let prison = id.and_then(|id| self.prison_of(id));
             if let Some(vnet) = prison.and_then(|prison| Some(kern.prison(prison)?.vnet)) {
-                kern.vnets.insert(vnet, stack);
+                kern.vnets.insert(vnet, built.stack);
+                let sockets = built.sockets.into_iter();
+                made.sockets
+                    .extend(sockets.map(|(object, so)| (object, (vnet, so))));
             }
         }
         Ok(())

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
+use super::run::emulated::Emulated;
 use super::suite::{Report, Verdict, all_valid, all_well, count, describe, junit, table};
 use std::path::PathBuf;
 
@@ -61,4 +62,28 @@ fn junit_escapes_what_packets_contain() {
     let xml = junit(&some());
     assert!(xml.contains("R &lt;&amp;&gt; 0:0(0)"));
     assert!(xml.contains("<testsuite name=\"s/a\" tests=\"2\" failures=\"1\" errors=\"0\">"));
+}
+
+/// Scripts of FreeBSD's TCP test suite that pass, where it is there.
+const SUITE_PASSES: usize = 685;
+
+#[test]
+fn every_script_of_the_suite_ends_as_it_should_where_the_suite_is_there() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/tcp-testsuite");
+    if !root.is_dir() {
+        return;
+    }
+    let scripts = super::suite::find(&[root]).unwrap();
+    let reports = super::suite::run_all(&Emulated { seed: 1 }, &scripts, false);
+    let failed: String = reports
+        .iter()
+        .filter(|r| matches!(r.verdict, Verdict::Failed | Verdict::Invalid))
+        .map(describe)
+        .collect();
+    assert_eq!(failed, "");
+    let passed = reports
+        .iter()
+        .filter(|r| r.verdict == Verdict::Passed)
+        .count();
+    assert_eq!(passed, SUITE_PASSES);
 }

@@ -39,6 +39,8 @@ impl World {
             hosts,
             programs: Programs::new(texts),
             trace: Trace::new(keep),
+            moves: Vec::new(),
+            pids: Vec::new(),
             queue: Queue::default(),
             capture: None,
             steps: 0,
@@ -54,6 +56,11 @@ impl World {
             world
                 .queue
                 .push(Self::at_ms(program.at_ms), Event::Start { program: index });
+        }
+        for (index, migrate) in world.scenario.migrate.iter().enumerate() {
+            world
+                .queue
+                .push(Self::at_ms(migrate.at_ms), Event::Move { migrate: index });
         }
         Ok(world)
     }

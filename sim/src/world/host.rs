@@ -15,7 +15,8 @@ use crate::net::ifnet::{IfAddr, IfIndex, IfKind};
 use crate::net::socket::Inet;
 use crate::net::vnet::Vnet;
 use crate::time::Instant;
-use std::collections::{BTreeMap, VecDeque};
+use crate::vm::PAGE_SIZE;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use vpscore::collections::NoMemory;
 use vpscore::types::{HostId, InstanceId, ProcHandle};
 
@@ -36,7 +37,7 @@ pub struct Host {
     pub mac: MacAddr,
     bridge: Bridge,
     uplink: PortId,
-    members: BTreeMap<PortId, (VnetId, IfIndex)>,
+    members: BTreeMap<PortId, (VnetId, IfIndex, MacAddr)>,
     places: BTreeMap<ProcId, Place>,
     /// When the world wakes it next.
     pub(super) wake_at: Option<Instant>,
@@ -93,31 +94,37 @@ impl Host {
         let kind = IfKind::Ethernet { mac };
         let ifindex = stack.attach(now, name, kind, MTU, &[address])?;
         let port = self.bridge.add_port();
-        self.members.insert(port, (vnet, ifindex));
+        self.members.insert(port, (vnet, ifindex, mac));
         Ok(())
     }
 
     /// Joins the Ethernet interfaces of stacks that came with an image to the bridge, and takes out
-    /// those of stacks that are gone.
+    /// those of stacks that are gone. An interface that came in place of one with the same address
+    /// gets its port.
     pub fn rewire(&mut self) {
         let kern = &self.kern;
-        let bridge = &mut self.bridge;
-        self.members.retain(|port, (vnet, _)| {
-            let there = kern.vnets.contains_key(vnet);
-            if !there {
-                bridge.delete_port(*port);
-            }
-            there
-        });
-        let mut wired: Vec<(VnetId, IfIndex)> = self.members.values().copied().collect();
+        let there = |vnet: &VnetId| kern.vnets.contains_key(vnet);
+        let gone = self.members.extract_if(.., |_, (vnet, ..)| !there(vnet));
+        let mut gone: Vec<(PortId, MacAddr)> = gone.map(|(port, (.., mac))| (port, mac)).collect();
         for (vnet, stack) in &kern.vnets {
             for (ifindex, ifnet) in stack.ip.ifnets() {
-                let ethernet = matches!(ifnet.kind, IfKind::Ethernet { .. });
-                if ethernet && !wired.contains(&(*vnet, ifindex)) {
-                    wired.push((*vnet, ifindex));
-                    self.members.insert(bridge.add_port(), (*vnet, ifindex));
+                let IfKind::Ethernet { mac } = ifnet.kind else {
+                    continue;
+                };
+                let wired = (*vnet, ifindex, mac);
+                if self.members.values().any(|member| *member == wired) {
+                    continue;
                 }
+                let before = gone.iter().position(|(_, former)| *former == mac);
+                let port = match before {
+                    Some(at) => gone.swap_remove(at).0,
+                    None => self.bridge.add_port(),
+                };
+                self.members.insert(port, wired);
             }
+        }
+        for (port, _) in gone {
+            self.bridge.delete_port(port);
         }
     }
 
@@ -137,7 +144,7 @@ impl Host {
             let from = self
                 .members
                 .iter()
-                .find(|(_, member)| **member == (vnet, ifindex));
+                .find(|(_, (v, i, _))| (*v, *i) == (vnet, ifindex));
             if let Some((&port, _)) = from {
                 self.forward(now, port, frame, &mut out);
             }
@@ -150,7 +157,7 @@ impl Host {
         while let Some(port) = queue.pop_front() {
             if port == self.uplink {
                 out.push(frame.clone());
-            } else if let Some((vnet, ifindex)) = self.members.get(&port).copied() {
+            } else if let Some((vnet, ifindex, _)) = self.members.get(&port).copied() {
                 self.kern.net_input(now, vnet, ifindex, &frame);
             }
         }
@@ -204,6 +211,61 @@ impl Host {
             .core()
             .lookup(InstanceId::VPS0, path.as_bytes())
             .ok()
+    }
+
+    /// The pages of an instance and of all below it that were written since this was last asked for,
+    /// or all of them.
+    pub fn pages_written(&mut self, top: InstanceId, all: bool) -> Vec<[u8; PAGE_SIZE as usize]> {
+        let Some(prison) = self.join.prison_of(top) else {
+            return Vec::new();
+        };
+        let mut objects = BTreeSet::new();
+        for p in self.kern.prison_procs(prison) {
+            let vm = self
+                .kern
+                .procs
+                .get(&p)
+                .and_then(|proc| self.kern.vmspaces.get(&proc.vm));
+            for entry in vm.into_iter().flat_map(|vm| vm.entries.values()) {
+                let mut object = Some(entry.object);
+                while let Some(id) = object.filter(|id| objects.insert(*id)) {
+                    object = self
+                        .kern
+                        .objects
+                        .get(id)
+                        .and_then(|object| object.backing());
+                }
+            }
+        }
+        let mut pages = Vec::new();
+        for id in objects {
+            let dirty: BTreeSet<u64> = self.kern.objects.dirty_pages(id).into_iter().collect();
+            if let Some(object) = self.kern.objects.get(id) {
+                let wanted = object
+                    .pages()
+                    .filter(|(index, _)| all || dirty.contains(index));
+                pages.extend(wanted.map(|(_, slot)| *slot.data));
+            }
+            self.kern.objects.clear_dirty(id);
+        }
+        pages
+    }
+
+    /// Announces the addresses of an instance and of all below it, so that bridges and neighbours learn
+    /// where it is now.
+    pub fn announce(&mut self, now: Instant, top: InstanceId) {
+        let core = self.join.core();
+        let mut here = Some(top);
+        while let Some(id) = here {
+            let prison = self.join.prison_of(id);
+            let vnet = prison
+                .and_then(|p| self.kern.prison(p))
+                .map(|prison| prison.vnet);
+            if let Some(stack) = vnet.and_then(|vnet| self.kern.vnets.get_mut(&vnet)) {
+                stack.announce(now);
+            }
+            here = core.next_instance(top, id);
+        }
     }
 
     /// Where a process is, as records tell it.

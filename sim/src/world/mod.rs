@@ -13,10 +13,13 @@
 pub mod build;
 pub mod fabric;
 pub mod host;
+pub mod moves;
 pub mod programs;
 pub mod queue;
+pub mod report;
 pub mod scenario;
 pub mod trace;
+pub mod transplant;
 
 use crate::kern::trace::TraceItem;
 use crate::kern::types::Tid;
@@ -24,8 +27,10 @@ use crate::net::pcapng::{CaptureId, LinkType, PcapNg, Way};
 use crate::time::Instant;
 use fabric::{Fabric, Transit};
 use host::Host;
+use moves::{Move, Side};
 use programs::Programs;
 use queue::Queue;
+use report::PidTable;
 use scenario::Scenario;
 use trace::{Place, Trace};
 
@@ -43,6 +48,18 @@ pub enum Event {
     Start {
         /// Its index in the scenario.
         program: usize,
+    },
+    /// A migration begins.
+    Move {
+        /// Its index in the scenario.
+        migrate: usize,
+    },
+    /// A timer of a migration may be due.
+    MoveTimer {
+        /// Its index among those begun.
+        index: usize,
+        /// Which end's.
+        side: Side,
     },
 }
 
@@ -64,6 +81,9 @@ pub struct World {
     pub programs: Programs,
     /// What has happened.
     pub trace: Trace,
+    /// The migrations begun.
+    pub moves: Vec<Move>,
+    pids: Vec<PidTable>,
     fabric: Fabric,
     queue: Queue<Event>,
     capture: Option<Capture>,
@@ -119,8 +139,17 @@ impl World {
             }
             Event::Transit(Transit::AtHost { host, frame }) => self.arrive(host, frame),
             Event::Start { program } => self.start_program(program),
+            Event::Move { migrate } => self.begin_move(migrate),
+            Event::MoveTimer { index, side } => self.move_timer(index, side),
         }
         true
+    }
+
+    /// Whether all that the scenario waits for has happened: programs have ended, moves are over.
+    pub fn is_over(&self) -> bool {
+        let moved = self.moves.len() == self.scenario.migrate.len()
+            && self.moves.iter().all(|mv| mv.outcome.is_some());
+        moved && self.all_ended()
     }
 
     /// Runs until nothing is left to happen, or the deadline.
@@ -132,6 +161,9 @@ impl World {
     fn arrive(&mut self, host: usize, frame: Vec<u8>) {
         let now = self.now();
         self.record_frame(host, Way::In, &frame);
+        if self.move_frame(host, &frame) {
+            return;
+        }
         let Some(machine) = self.hosts.get_mut(host) else {
             return;
         };

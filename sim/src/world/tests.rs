@@ -3,16 +3,27 @@ use super::World;
 use super::scenario::Scenario;
 use std::path::Path;
 
-fn echo() -> World {
+fn load() -> Scenario {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/echo-migration.toml");
-    let mut scenario = Scenario::load(&file).unwrap();
+    Scenario::load(&file).unwrap()
+}
+
+/// The scenario without its migration; clients say only so much that a restore after every event
+/// stays a matter of seconds.
+fn still(seed: u64) -> World {
+    let mut scenario = load();
     scenario.migrate.clear();
-    World::build(scenario, None, true).unwrap()
+    for program in &mut scenario.program {
+        if let Some(rounds) = program.define.get_mut("ROUNDS") {
+            *rounds = "8".to_owned();
+        }
+    }
+    World::build(scenario, Some(seed), true).unwrap()
 }
 
 #[test]
 fn clients_on_another_host_are_served_by_instances_over_a_lossy_network() {
-    let mut world = echo();
+    let mut world = still(1);
     while !world.all_ended() && world.step() {}
     for (spec, fate) in world.scenario.program.iter().zip(&world.programs.fates) {
         assert_eq!(fate.refused, None);
@@ -28,13 +39,60 @@ fn clients_on_another_host_are_served_by_instances_over_a_lossy_network() {
 #[test]
 fn the_same_seed_gives_the_same_digest_and_another_seed_another() {
     let digest = |seed| {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/echo-migration.toml");
-        let mut scenario = Scenario::load(&file).unwrap();
-        scenario.migrate.clear();
-        let mut world = World::build(scenario, Some(seed), false).unwrap();
+        let mut world = still(seed);
         while !world.all_ended() && world.step() {}
         world.trace.digest()
     };
     assert_eq!(digest(5), digest(5));
     assert_ne!(digest(5), digest(6));
+}
+
+#[test]
+fn nobody_can_tell_that_the_instances_went_through_their_image_after_every_event() {
+    for seed in [1, 2] {
+        let mut plain = still(seed);
+        let mut moved = still(seed);
+        while !plain.all_ended() && plain.step() {
+            assert!(moved.step());
+            moved.transplant("web").unwrap();
+            let (a, b) = (plain.trace.records(), moved.trace.records());
+            assert_eq!(a.last(), b.last(), "event {}", plain.steps());
+            assert_eq!(a.len(), b.len(), "event {}", plain.steps());
+        }
+        assert!(plain.all_ended());
+        assert_eq!(plain.trace.digest(), moved.trace.digest());
+    }
+}
+
+#[test]
+fn both_servers_move_while_they_serve_and_their_clients_see_no_more_than_a_pause() {
+    for seed in 1..=8 {
+        let mut world = World::build(load(), Some(seed), false).unwrap();
+        while !world.is_over() && world.step() {}
+        let report = world.report();
+        assert_eq!(report.failures, [""; 0], "seed {seed}");
+        assert_eq!(report.moves[0].outcome, "moved");
+        assert!(world.hosts[0].instance("web").is_none());
+        assert!(world.hosts[1].instance("web.db").is_some());
+        // The host ids are others, the numbers inside are not.
+        let [before, after] = &report.pids[..] else {
+            panic!()
+        };
+        let inside = |table: &super::report::PidTable| {
+            let mut rows: Vec<_> = table
+                .rows
+                .iter()
+                .map(|r| (r.instance.clone(), r.numbers.clone()))
+                .collect();
+            rows.sort();
+            rows
+        };
+        assert_eq!(inside(before), inside(after));
+        assert!(
+            before
+                .rows
+                .iter()
+                .all(|b| after.rows.iter().all(|a| a.host != b.host))
+        );
+    }
 }

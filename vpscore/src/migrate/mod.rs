@@ -56,6 +56,7 @@ mod journal;
 mod message;
 mod output;
 pub mod source;
+pub mod stream;
 pub mod target;
 mod terms;
 #[cfg(test)]

@@ -151,7 +151,7 @@ impl<F: LockFamily> Core<F> {
     }
 
     /// Stops the threads of `top` and of all below it; on an error none that it stopped.
-    fn stop_threads<K: Kpi>(&self, kpi: &mut K, top: InstanceId) -> Result<(), Errno> {
+    pub(super) fn stop_threads<K: Kpi>(&self, kpi: &mut K, top: InstanceId) -> Result<(), Errno> {
         let mut here = Some(top);
         while let Some(id) = here {
             if let Some(prison) = self.read(|state| state.prison_stopped_by(id, top))
@@ -172,7 +172,7 @@ impl<F: LockFamily> Core<F> {
     }
 
     /// Lets the threads go on in `top` and all below it that nothing keeps stopped any more.
-    fn run_threads<K: Kpi>(&self, kpi: &mut K, top: InstanceId) {
+    pub(super) fn run_threads<K: Kpi>(&self, kpi: &mut K, top: InstanceId) {
         let mut here = Some(top);
         while let Some(id) = here {
             let free = self.read(|state| {
@@ -311,7 +311,7 @@ impl State {
     }
 
     /// Applies an event and notes where an instance has lost its last process meanwhile.
-    fn event(
+    pub(super) fn event(
         &mut self,
         id: InstanceId,
         event: Event,

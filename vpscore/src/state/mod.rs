@@ -35,6 +35,7 @@ mod image;
 #[cfg(any(test, feature = "invariants"))]
 mod invariants;
 mod manage;
+mod moves;
 mod report;
 #[cfg(test)]
 pub(crate) mod tests;

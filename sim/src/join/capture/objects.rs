@@ -33,7 +33,7 @@ pub(super) fn has_pipe(kern: &Kern, procs: &[&Proc]) -> bool {
 
 impl Capture<'_> {
     /// Every descriptor in the image: whose, its number and its file.
-    fn descriptors(&self) -> Vec<(ProcId, i32, FileId)> {
+    pub(super) fn descriptors(&self) -> Vec<(ProcId, i32, FileId)> {
         let of = |proc: &&Proc| {
             let (p, fds) = (proc.id(), proc.fds.fds.clone());
             fds.into_iter().map(move |(fd, fde)| (p, fd, fde.file))
@@ -49,6 +49,7 @@ impl Capture<'_> {
                 self.pipe(*p, pipe)?;
             }
         }
+        self.sockets()?;
         for (p, fd, file) in &descriptors {
             if !self.files.contains_key(file) {
                 self.file(*p, *fd, *file)?;
@@ -78,10 +79,14 @@ impl Capture<'_> {
                 self.kern.files.get(file).map(|file| file.refs) != inside.get(file).copied();
             match self.kern.file(*file).map(|(kind, _)| kind) {
                 Some(FileKind::Console) | None => {}
-                Some(FileKind::Socket(..)) => return Err(CaptureError::Socket(*p, *fd)),
-                Some(FileKind::Pipe(..)) if shared => {
+                // A socket of a stack that stays behind.
+                Some(FileKind::Socket(vnet, _)) if !self.has_stack(vnet) => {
+                    return Err(CaptureError::Socket(*p, *fd));
+                }
+                Some(FileKind::Pipe(..) | FileKind::Socket(..)) if shared => {
                     return Err(CaptureError::FileOutside(*p, *fd));
                 }
+                Some(FileKind::Socket(..)) => {}
                 Some(FileKind::Pipe(pipe, _)) => {
                     let open = self.kern.pipes.get(&pipe).map(|pipe| pipe.open);
                     if open != ends.get(&pipe).copied() {
@@ -130,6 +135,7 @@ impl Capture<'_> {
         let (Some((kind, nonblock)), Some(proc)) = (self.kern.file(id), self.kern.proc(p)) else {
             return Ok(());
         };
+        let mut socket = None;
         let (f_type, pipe, pipe_end, dev) = match kind {
             FileKind::Console => {
                 let dev = Bytes::copy(b"console")?;
@@ -139,14 +145,18 @@ impl Capture<'_> {
                 let pipe = self.pipes.get(&pipe).copied();
                 (FileType::Pipe, pipe, side == 1, None)
             }
-            FileKind::Socket(..) => return Err(CaptureError::Socket(p, fd)),
+            FileKind::Socket(vnet, so) => {
+                let gone = CaptureError::Socket(p, fd);
+                socket = Some(self.socket(vnet, so).ok_or(gone)?);
+                (FileType::Socket, None, false, None)
+            }
         };
         let reference = self.w.put(&schema::File {
             f_type,
             f_flag: FREAD_FWRITE | if nonblock { FNONBLOCK } else { 0 },
             f_offset: 0,
             f_cred: self.cred(proc.ucred())?,
-            socket: None,
+            socket,
             pipe,
             pipe_end,
             dev,

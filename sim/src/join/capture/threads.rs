@@ -8,7 +8,6 @@ use crate::kern::Kern;
 use crate::kern::proc::{Interrupt, Place, Proc, Thread};
 use crate::kern::sleep::{CallState, Chan, WaitState};
 use crate::kern::types::{ProcId, SyscallFrame, Tid};
-use crate::net::cx::SoWait;
 use crate::time::Duration;
 use std::collections::BTreeMap;
 use vpscore::cbor::Bytes;
@@ -210,7 +209,10 @@ impl Capture<'_> {
                 let pipe = AnyRef::new(self.pipes.get(&pipe)?.id());
                 on(Wchan::PipeWrite, pipe, u64::from(side))
             }
-            Chan::Socket(_, _, SoWait::Rcv | SoWait::Snd | SoWait::Timeo) => return None,
+            Chan::Socket(vnet, so, what) => {
+                let socket = AnyRef::new(self.socket(vnet, so)?.id());
+                on(super::sockets::wchan(what), socket, 0)
+            }
         })
     }
 }

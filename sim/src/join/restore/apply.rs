@@ -11,7 +11,8 @@ use crate::join::capture::procs::RLIMIT_VMEM;
 use crate::kern::Kern;
 use crate::kern::file::{Fde, FileKind, Filedesc};
 use crate::kern::pipe::Pipe;
-use crate::kern::types::{FileId, PipeId, VmId};
+use crate::kern::types::{FileId, PipeId, VmId, VnetId};
+use crate::net::cx::SoId;
 use crate::vm::{Inherit, MapEntry, PAGE_SIZE, Prot};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use vpscore::image::schema::{self, FileType, VmMapEntry};
 pub(super) struct Files {
     pub(super) files: BTreeMap<u32, FileId>,
     pub(super) pipes: BTreeMap<u32, PipeId>,
+    pub(super) sockets: BTreeMap<u32, (VnetId, SoId)>,
 }
 
 /// The memory objects, each with one reference that the restore gives up at its end.
@@ -53,7 +55,10 @@ pub(super) fn files(kern: &mut Kern, staged: &Staged, made: &mut Made) -> Files 
     for slot in staged.filedescs.values().flat_map(|table| &table.fd_ofiles) {
         *refs.entry(slot.fde_file.id()).or_default() += 1;
     }
-    let mut files = Files::default();
+    let mut files = Files {
+        sockets: made.sockets.clone(),
+        ..Files::default()
+    };
     for (id, pipe) in &staged.pipes {
         let ends = staged.files.values().filter(|file| {
             let named = file.pipe.map(|pipe| pipe.id());
@@ -74,6 +79,13 @@ pub(super) fn files(kern: &mut Kern, staged: &Staged, made: &mut Made) -> Files 
     for (id, file) in &staged.files {
         let pipe = file.pipe.and_then(|pipe| files.pipes.get(&pipe.id()));
         let kind = match (file.f_type, pipe) {
+            (FileType::Socket, _) => {
+                let socket = file.socket.and_then(|so| files.sockets.get(&so.id()));
+                match socket {
+                    Some((vnet, so)) => FileKind::Socket(*vnet, *so),
+                    None => FileKind::Console,
+                }
+            }
             (FileType::Pipe, Some(pipe)) => FileKind::Pipe(*pipe, u8::from(file.pipe_end)),
             _ => FileKind::Console,
         };

@@ -266,6 +266,7 @@ impl Staged {
             }
             match (file.f_type, &file.dev, file.pipe) {
                 (FileType::Dev, Some(dev), _) if dev.as_slice() == b"console" => {}
+                (FileType::Socket, _, _) => {}
                 (FileType::Pipe, _, Some(pipe)) => {
                     let owner = file.f_cred.id();
                     let (open, _) = ends.entry(pipe.id()).or_insert(([false; 2], owner));

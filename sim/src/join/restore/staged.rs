@@ -100,7 +100,15 @@ impl Staged {
                         staged.page(pindex.saturating_add(index), Arc::clone(&zero));
                     }
                 }
-                Event::Data { stream, bytes, .. } => staged.data(stream, bytes),
+                Event::Data {
+                    object: id,
+                    stream,
+                    bytes,
+                } => {
+                    if !staged.net.data(id, stream, bytes) {
+                        staged.data(stream, bytes);
+                    }
+                }
                 Event::Skipped { .. } => {}
                 Event::End(trailer) => {
                     let [a, b, c, d, e, f, g, h, ..] = trailer.digest;

@@ -10,6 +10,7 @@ use super::{Made, RestoreError};
 use crate::guest::Regs;
 use crate::guest::consts::sys;
 use crate::join::capture::procs::flags;
+use crate::join::capture::sockets::so_wait;
 use crate::join::capture::threads::{PRI_TIMESHARE, PUSER, SS_DISABLE, registers, state};
 use crate::join::{Join, handle};
 use crate::kern::proc::{Interrupt, SigQueue};
@@ -83,7 +84,7 @@ fn check_blocked(id: u32, blocked: &Blocked, asleep: bool) -> Result<(), Restore
     let one = matches!(
         blocked.wchan,
         Wchan::Wait | Wchan::PipeRead | Wchan::PipeWrite | Wchan::Vfork
-    );
+    ) || so_wait(blocked.wchan).is_some();
     let none = match blocked.code {
         sys::SYS_SIGSUSPEND => Wchan::Signal,
         sys::SYS_POLL => Wchan::Select,
@@ -314,7 +315,10 @@ impl Join {
             let side = u8::try_from(channel.arg).ok().filter(|side| *side < 2);
             let pipe = files.pipes.get(&channel.object.id()).copied();
             let own = channel.object.id() == id && channel.arg == 0;
+            let socket = files.sockets.get(&channel.object.id()).copied();
+            let socket = socket.zip(so_wait(channel.wchan));
             let chan = match (channel.wchan, pipe, side) {
+                _ if let Some(((vnet, so), what)) = socket => Chan::Socket(vnet, so, what),
                 (Wchan::Wait, _, _) if own => Chan::Children(p),
                 (Wchan::Vfork, _, _) if own => match state {
                     CallState::Vfork(child, _) => Chan::Vfork(child),

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! `vpsim run`.
+
+use super::{FAILED, GOOD};
+use crate::world::World;
+use crate::world::scenario::Scenario;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+
+/// Events between two looks at the progress.
+const EVENTS_PER_TICK: u64 = 4_096;
+
+/// A scenario to run and what to write.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The scenario file.
+    scenario: PathBuf,
+    /// Use this seed in place of the scenario's.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Write the trace, to be opened in Perfetto.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Write the frames on all cables, to be opened in Wireshark.
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args) -> Result<u8, String> {
+    let scenario = Scenario::load(&args.scenario).map_err(|e| e.to_string())?;
+    let deadline_ms = scenario.deadline_ms;
+    let mut world =
+        World::build(scenario, args.seed, args.trace.is_some()).map_err(|e| e.to_string())?;
+    if args.pcap.is_some() {
+        world.capture();
+    }
+    let bar = if std::io::stderr().is_terminal() && !args.json {
+        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} virtual ms, {msg} events")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressBar::new(deadline_ms).with_style(style)
+    } else {
+        ProgressBar::hidden()
+    };
+    while !world.is_over() && world.step() {
+        if world.steps().is_multiple_of(EVENTS_PER_TICK) {
+            bar.set_position(world.now().as_nanos() / 1_000_000);
+            bar.set_message(world.steps().to_string());
+        }
+    }
+    bar.finish_and_clear();
+    let report = world.report();
+    if let Some(file) = &args.trace {
+        write(file, world.trace.perfetto().to_string().as_bytes())?;
+    }
+    if let Some(file) = &args.pcap {
+        write(file, &world.take_capture().unwrap_or_default())?;
+    }
+    if args.json {
+        println!("{}", serde_json::json!(report));
+    } else {
+        print!("{}", report.text());
+    }
+    Ok(if report.failures.is_empty() {
+        GOOD
+    } else {
+        FAILED
+    })
+}
+
+fn write(file: &Path, bytes: &[u8]) -> Result<(), String> {
+    std::fs::write(file, bytes).map_err(|e| format!("{}: cannot be written: {e}", file.display()))
+}
