@@ -11,17 +11,29 @@ use crate::kern::trace::TraceItem;
 use crate::time::Instant;
 use std::collections::BTreeMap;
 
+/// Bytes of a program's console output that are kept, for reports; a guest may write without end.
+const OUTPUT_MAX: usize = 1 << 20;
+
 /// What has become of one program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fate {
     /// Where it runs and its number there, once started.
     pub place: Option<(String, i32)>,
-    /// What it and its children wrote to the console.
+    /// What it and its children wrote to the console, as far as it is kept.
     pub output: String,
     /// Exit value, and the signal it died of or 0, once it has ended.
     pub ended: Option<(i32, i32)>,
     /// Why it could not be started.
     pub refused: Option<String>,
+}
+
+impl Fate {
+    /// Keeps what was written, up to [`OUTPUT_MAX`] bytes in all.
+    fn write(&mut self, text: &str) {
+        let room = OUTPUT_MAX.saturating_sub(self.output.len());
+        self.output
+            .push_str(&text[..text.floor_char_boundary(room)]);
+    }
 }
 
 /// All programs, by their index in the scenario.
@@ -52,7 +64,7 @@ impl Programs {
         };
         match item {
             TraceItem::Exit { status, signo, .. } => fate.ended = Some((*status, *signo)),
-            TraceItem::Console { text, .. } => fate.output += &String::from_utf8_lossy(text),
+            TraceItem::Console { text, .. } => fate.write(&String::from_utf8_lossy(text)),
             _ => {}
         }
     }
@@ -129,5 +141,20 @@ impl World {
     /// When a program that was to start at `ms` starts.
     pub(super) fn at_ms(ms: u64) -> Instant {
         Instant::BOOT.after(crate::time::Duration::from_millis(ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_without_end_is_kept_up_to_its_bound() {
+        let mut fate = Fate::default();
+        for _ in 0..=OUTPUT_MAX / 1_000 {
+            fate.write(&"é".repeat(500));
+        }
+        assert_eq!(fate.output.len(), OUTPUT_MAX);
+        assert!(fate.output.starts_with("éé"));
     }
 }
