@@ -6,7 +6,7 @@
 //!
 //! # What is lost, as on a wire
 //! What goes beyond the room of a record: of packets in the loopback queue and of datagrams whose
-//! fragments have not all come, the newest beyond a quarter of a mebibyte each ([`super::net_transit`]).
+//! fragments have not all come, the newest beyond a quarter of a mebibyte each (`net_transit`).
 //!
 //! # Failure
 //! What no record can hold is refused by name ([`Unmovable`]) before anything is written.

@@ -13,6 +13,7 @@ use crate::net::ether::MacAddr;
 use crate::net::ifnet::IfAddr;
 use crate::net::link::WireConfig;
 use crate::time::Duration;
+use std::collections::BTreeMap;
 use vpscore::racct::{Limit, Resource};
 
 impl World {
@@ -40,6 +41,7 @@ impl World {
             programs: Programs::new(texts),
             trace: Trace::new(keep),
             moves: Vec::new(),
+            refused_moves: BTreeMap::new(),
             pids: Vec::new(),
             queue: Queue::default(),
             capture: None,

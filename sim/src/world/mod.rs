@@ -32,6 +32,7 @@ use programs::Programs;
 use queue::Queue;
 use report::PidTable;
 use scenario::Scenario;
+use std::collections::BTreeMap;
 use trace::{Place, Trace};
 
 /// Something that is going to happen.
@@ -83,6 +84,8 @@ pub struct World {
     pub trace: Trace,
     /// The migrations begun.
     pub moves: Vec<Move>,
+    /// Migrations that could not even begin, by their index in the scenario, and why.
+    refused_moves: BTreeMap<usize, String>,
     pids: Vec<PidTable>,
     fabric: Fabric,
     queue: Queue<Event>,
@@ -145,11 +148,18 @@ impl World {
         true
     }
 
-    /// Whether all that the scenario waits for has happened: programs have ended, moves are over.
+    /// Whether all that the scenario waits for has happened: programs have started and those that must
+    /// end have ended, moves are over on both sides. A scenario that waits for nothing runs to its
+    /// deadline.
     pub fn is_over(&self) -> bool {
-        let moved = self.moves.len() == self.scenario.migrate.len()
-            && self.moves.iter().all(|mv| mv.outcome.is_some());
-        moved && self.all_ended()
+        let waits = self
+            .scenario
+            .program
+            .iter()
+            .any(|p| p.expect_exit.is_some());
+        let tried = self.moves.len() + self.refused_moves.len();
+        let moved = tried == self.scenario.migrate.len() && self.moves.iter().all(Move::is_over);
+        (waits || tried > 0) && moved && self.programs.all_started() && self.all_ended()
     }
 
     /// Runs until nothing is left to happen, or the deadline.

@@ -69,7 +69,13 @@ impl Programs {
         }
     }
 
-    /// A child of a program writes for it too.
+    /// Whether every program has been started, or refused.
+    pub fn all_started(&self) -> bool {
+        let known = |fate: &Fate| fate.place.is_some() || fate.refused.is_some();
+        self.fates.iter().all(known)
+    }
+
+    /// From now on what the process at `place` does is the program's.
     fn started(&mut self, index: usize, place: (String, i32)) {
         self.by_place.insert(place.clone(), index);
         if let Some(fate) = self.fates.get_mut(index) {

@@ -205,9 +205,11 @@ impl World {
             let path = spec.instance.get_ref();
             let mv = self.moves.iter().find(|mv| mv.spec == index);
             let Some(mv) = mv else {
-                failures.push(format!(
-                    "{path} was not moved: it was not there, or could not be"
-                ));
+                let why = self
+                    .refused_moves
+                    .get(&index)
+                    .map_or("not begun", String::as_str);
+                failures.push(format!("{path} was not moved: {why}"));
                 continue;
             };
             let outcome = match mv.outcome {

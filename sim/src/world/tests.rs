@@ -96,3 +96,32 @@ fn both_servers_move_while_they_serve_and_their_clients_see_no_more_than_a_pause
         );
     }
 }
+
+#[test]
+fn an_instance_without_a_process_moves_too() {
+    let mut scenario = load();
+    scenario.program.clear();
+    let mut world = World::build(scenario, None, false).unwrap();
+    while !world.is_over() && world.step() {}
+    let report = world.report();
+    assert_eq!(report.failures, [""; 0]);
+    assert_eq!(report.moves[0].outcome, "moved");
+    assert!(world.hosts[0].instance("web").is_none());
+    assert!(world.hosts[1].instance("web.db").is_some());
+}
+
+#[test]
+fn a_move_that_cannot_be_leaves_the_instance_where_it_was_and_says_why() {
+    let mut scenario = load();
+    scenario.program.clear();
+    *scenario.migrate[0].instance.get_mut() = "web.db".to_owned();
+    let mut world = World::build(scenario, None, false).unwrap();
+    while !world.is_over() && world.step() {}
+    let failures = world.report().failures;
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert!(
+        failures[0].contains("its parent instance is not there"),
+        "{failures:?}"
+    );
+    assert!(world.hosts[0].instance("web.db").is_some());
+}

@@ -97,6 +97,10 @@ impl Progress {
     /// The rule of convergence: what is left, sent at the pace of the last round, against the two
     /// downtimes; and the budget.
     pub fn next(&self, left: u64, budget: &Budget, now: Instant) -> Next {
+        // Nothing to send would be a round that no acknowledgement ends.
+        if left == 0 {
+            return Next::Stop;
+        }
         if self.rounds == 0 {
             return Next::Again;
         }

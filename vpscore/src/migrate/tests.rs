@@ -561,9 +561,14 @@ fn precopy_stops_when_little_is_left_and_gives_up_when_its_budget_is_spent() {
     };
     let at = |s| NOW.after(Duration::from_secs(s));
     assert_eq!(
-        progress(0, 0).next(0, &budget, at(0)),
+        progress(0, 0).next(1, &budget, at(0)),
         Next::Again,
         "the first round is due"
+    );
+    assert_eq!(
+        progress(0, 0).next(0, &budget, at(0)),
+        Next::Stop,
+        "a round without chunks would never be acknowledged"
     );
     assert_eq!(progress(1, 1000).next(100, &budget, at(1)), Next::Stop);
     assert_eq!(progress(1, 1000).next(101, &budget, at(1)), Next::Again);

@@ -137,11 +137,15 @@ impl World {
         match action {
             Action::Check => {
                 let machine = self.hosts.get(host)?;
-                let free = machine.instance(&path).is_none() && machine.parent_of(&path).is_ok();
-                Some(if free {
-                    target::Local::Checked
-                } else {
-                    target::Local::CheckFailed(Reason::Exists)
+                let taken = machine.instance(&path).is_some();
+                let parent = machine.parent_of(&path).is_ok();
+                if !parent {
+                    mv.complaint = Some("its parent instance is not there".to_owned());
+                }
+                Some(match (taken, parent) {
+                    (false, true) => target::Local::Checked,
+                    (true, _) => target::Local::CheckFailed(Reason::Exists),
+                    (false, false) => target::Local::CheckFailed(Reason::Resources),
                 })
             }
             Action::Apply { seq } => Some(match mv.receiver.feed(bytes) {

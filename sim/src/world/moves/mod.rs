@@ -103,6 +103,12 @@ impl Move {
         Some(self.resumed?.since(self.stopped?))
     }
 
+    /// Whether both sides know how it ended and have nothing left to say.
+    pub fn is_over(&self) -> bool {
+        let quiet = |side| self.next_timer(side).is_none();
+        self.outcome.is_some() && quiet(Side::Source) && quiet(Side::Target)
+    }
+
     /// Cuts bytes into chunks behind those of the stream; returns how many wait to be sent, and
     /// their bytes. What a scan found waits until the machine decides for another round or for the
     /// last one.
@@ -139,30 +145,37 @@ const BUDGET: Budget = Budget {
 impl World {
     /// Begins the migration of this index in the scenario.
     pub(super) fn begin_move(&mut self, index: usize) {
-        let Some(spec) = self.scenario.migrate.get(index) else {
-            return;
-        };
+        if let Err(why) = self.try_move(index) {
+            self.refused_moves.insert(index, why);
+        }
+    }
+
+    fn try_move(&mut self, index: usize) -> Result<(), String> {
+        let spec = self
+            .scenario
+            .migrate
+            .get(index)
+            .ok_or("no such migration")?;
         let (path, to) = (spec.instance.get_ref().clone(), spec.to.get_ref().clone());
         let now = self.now();
         let Some((from, Some(instance))) = self.find(&path) else {
-            return;
+            return Err("it is on no host".to_owned());
         };
         let Some((to, None)) = self.find(&to) else {
-            return;
+            return Err(format!("there is no host {to}"));
         };
-        let Some(machine) = self.hosts.get_mut(from) else {
-            return;
-        };
+        let machine = self.hosts.get_mut(from).ok_or("no such host")?;
         let core = machine.join.core();
         let mut random = [0; 4];
         random
             .iter_mut()
             .for_each(|word| *word = machine.join.random());
         let id = MigrationId(bytes16(random[0], random[1]));
-        let (Ok((_, name)), Ok(())) = (machine.parent_of(&path), core.migrate_begin(instance))
-        else {
-            return;
-        };
+        let (_, name) = machine
+            .parent_of(&path)
+            .map_err(|errno| errno.to_string())?;
+        core.migrate_begin(instance)
+            .map_err(|refused| format!("{refused:?}: {}", refused.errno()))?;
         let below = |at| core.next_instance(instance, at);
         let instances = std::iter::successors(Some(instance), |at| below(*at));
         let offer = Offer {
@@ -209,6 +222,7 @@ impl World {
         });
         let at = self.moves.len() - 1;
         self.perform(at, Side::Source, outputs);
+        Ok(())
     }
 
     /// A timer of a migration is due.
