@@ -177,6 +177,7 @@ pub(super) fn tcp_vnet_record(
         resets: (!resets.is_empty()).then_some(resets),
         fastopen_autokey: tcp.fastopen.autokey_at.map(|at| at.since(now)),
         rng: Some(rng_state(rng)),
+        syncookie_overdue: left(cookies.reseed, now),
     })
 }
 
@@ -209,7 +210,9 @@ pub(super) fn restore_tcp_vnet(
     if let (Some(even), Some(odd)) = (keys.next(), keys.next()) {
         tcp.syncache.cookies.key = [even, odd];
         tcp.syncache.cookies.oddeven = record.syncookie_oddeven & 1;
-        tcp.syncache.cookies.reseed = record.syncookie_reseed.map_or(now, |left| now.after(left));
+        let overdue = before(now, record.syncookie_overdue.unwrap_or_default());
+        let reseed = record.syncookie_reseed.map(|left| now.after(left));
+        tcp.syncache.cookies.reseed = reseed.unwrap_or(overdue);
     }
     if let Some(secret) = &record.syncache_hash_secret {
         tcp.syncache.hash_secret = from_secret(secret)?;

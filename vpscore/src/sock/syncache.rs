@@ -209,5 +209,7 @@ record! {
         135 => fastopen_autokey: Option<Duration>,
         /// The random numbers of the transports, where the kernel has a generator for them.
         136 => rng: Option<RngState>,
+        /// For how long a change of the secret has been due, where it waits until that is needed.
+        137 => syncookie_overdue: Option<Duration>,
     }
 }

@@ -7,7 +7,8 @@
 //!
 //! - I1: `snd_una` <= `snd_nxt` <= `snd_max`, in sequence space, once the SYN is sent.
 //! - I2: `t_segq` is sorted, its blocks do not touch, and lie after `rcv_nxt`.
-//! - I3: `snd_holes` is sorted, disjoint, within `snd_una` and `snd_fack`.
+//! - I3: `snd_holes` is sorted, disjoint, within `snd_una` and `snd_fack`; the last may be a rescue
+//!   retransmission beyond that.
 //! - I4: `t_timers` are data; that they fire is [`super::Tcp`]'s duty.
 
 use super::cc::CcVar;
