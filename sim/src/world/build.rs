@@ -137,15 +137,19 @@ fn assemble(scenario: &Scenario) -> Result<Vec<guest::Program>, ScenarioError> {
             line,
             what,
         };
-        let text = read_bounded(&file, guest::asm::SOURCE_MAX as u64)
-            .map_err(|e| wrong(None, format!("the program cannot be read: {e}")))?;
+        let text = read_bounded(&file, guest::asm::SOURCE_MAX as u64).map_err(|e| {
+            wrong(
+                None,
+                format!("program \"{}\" cannot be read: {e}", program.name.get_ref()),
+            )
+        })?;
         let define: Vec<(&str, &str)> = program
             .define
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        let assembled =
-            guest::assemble(&text, &define).map_err(|e| wrong(Some(e.line), e.to_string()))?;
+        let assembled = guest::assemble(&text, &define)
+            .map_err(|e| wrong(Some(e.line), format!("column {}: {}", e.column, e.kind)))?;
         programs.push(assembled);
     }
     Ok(programs)

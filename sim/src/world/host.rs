@@ -7,6 +7,7 @@
 use super::trace::Place;
 use crate::errno::Errno;
 use crate::join::Join;
+use crate::kern::trace::TraceItem;
 use crate::kern::types::{PrisonId, ProcId, Tid, VnetId};
 use crate::kern::{Config, Kern};
 use crate::net::bridge::{Bridge, PortId};
@@ -18,6 +19,7 @@ use crate::time::Instant;
 use crate::vm::PAGE_SIZE;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use vpscore::collections::NoMemory;
+use vpscore::state::ManageError;
 use vpscore::types::{HostId, InstanceId, ProcHandle};
 
 /// The stack of the host itself.
@@ -266,6 +268,22 @@ impl Host {
             }
             here = core.next_instance(top, id);
         }
+    }
+
+    /// Lets go of the copy of an instance that lives on elsewhere. Nobody can see the old processes die, so what
+    /// the kernel tells of it is dropped: it is no part of what happens in the world. What it told before must have
+    /// been taken.
+    ///
+    /// # Errors
+    /// [`ManageError`].
+    pub fn release(&mut self, instance: InstanceId) -> Result<(), ManageError> {
+        let released = self.join.release(&mut self.kern, instance);
+        for item in self.kern.take_trace() {
+            if let TraceItem::Reap { p } = item {
+                self.forget_place(p);
+            }
+        }
+        released
     }
 
     /// Where a process is, as records tell it.

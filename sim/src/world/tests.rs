@@ -65,6 +65,25 @@ fn nobody_can_tell_that_the_instances_went_through_their_image_after_every_event
 }
 
 #[test]
+fn a_program_that_moves_ends_where_it_has_moved_to_and_its_old_copy_does_not_count() {
+    let mut scenario = load();
+    let client = &mut scenario.program[2];
+    *client.place.get_mut() = "web".to_owned();
+    client
+        .define
+        .insert("SERVER".to_owned(), "10.0.0.11:7".to_owned());
+    let mut world = World::build(scenario, None, true).unwrap();
+    while !world.is_over() && world.step() {}
+    assert_eq!(world.report().failures, [""; 0]);
+    let fates = &world.programs.fates;
+    assert_eq!(fates[2].ended, Some((0, 0)));
+    assert_eq!(fates[2].output, "all answers were right\n");
+    assert_eq!((fates[0].ended, fates[1].ended), (None, None));
+    let mut exits = world.trace.records().iter().filter(|r| r.kind == "exit");
+    assert!(exits.all(|r| r.detail == "0 0"));
+}
+
+#[test]
 fn both_servers_move_while_they_serve_and_their_clients_see_no_more_than_a_pause() {
     for seed in 1..=8 {
         let mut world = World::build(load(), Some(seed), false).unwrap();

@@ -33,11 +33,8 @@ impl World {
             .capture(&mut machine.kern, instance)
             .map_err(|e| said("capture", format!("{e:?}")))?;
         machine
-            .join
-            .release(&mut machine.kern, instance)
+            .release(instance)
             .map_err(|e| said("release", e.errno().to_string()))?;
-        // The deaths of the old processes are no part of what happens in the world.
-        drop(machine.kern.take_trace());
         machine.kern.populate(STRANGERS);
         let restored = machine
             .join

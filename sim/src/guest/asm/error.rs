@@ -97,7 +97,7 @@ impl fmt::Display for AsmErrorKind {
                 )
             }
             Self::UnknownParameter(name) => {
-                write!(f, "nothing is given for `${name}`; define the parameter")
+                write!(f, "nothing is given for `${name}`; `define` must have it")
             }
             Self::Undefined(name) => {
                 write!(

@@ -58,8 +58,9 @@ impl World {
                 None
             }
             Action::Release => {
+                self.drain_trace(host);
                 let machine = self.hosts.get_mut(host)?;
-                let released = machine.join.release(&mut machine.kern, instance);
+                let released = machine.release(instance);
                 debug_assert!(released.is_ok(), "the copy can be let go: {released:?}");
                 machine.rewire();
                 self.settle(host);
@@ -156,8 +157,9 @@ impl World {
             Action::Discard => {
                 mv.receiver = Receiver::new(IMAGE_MOST);
                 let restored = mv.restored.take()?;
+                self.drain_trace(host);
                 let machine = self.hosts.get_mut(host)?;
-                let gone = machine.join.release(&mut machine.kern, restored);
+                let gone = machine.release(restored);
                 debug_assert!(gone.is_ok(), "what was built can be let go: {gone:?}");
                 machine.rewire();
                 None
