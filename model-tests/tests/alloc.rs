@@ -461,3 +461,49 @@ fn the_watch_sees_an_allocation_under_the_lock() {
     assert!(!failed);
     assert_eq!(UNDER_LOCK.with(Cell::get), 1);
 }
+
+/// Runs `f` with each of its allocations failing in turn: every time it says so, and at last succeeds.
+fn at_every_site(f: impl Fn() -> bool) {
+    let mut sites = 0;
+    loop {
+        let (done, hit) = failing(Some(sites), &f);
+        assert_eq!(done, !hit, "allocation {sites}");
+        if !hit {
+            break;
+        }
+        sites += 1;
+    }
+    assert!(sites > 0, "nothing was allocated");
+}
+
+#[test]
+fn an_image_that_memory_is_too_short_for_is_an_error_at_every_site() {
+    let bytes = model_tests::image::sample().unwrap();
+    at_every_site(|| {
+        let mut reader = vpscore::image::Reader::new();
+        let mut input = bytes.as_slice();
+        loop {
+            match reader.feed(&mut input) {
+                Ok(Some(_)) => {}
+                Ok(None) => return reader.finish().is_ok(),
+                Err(_) => return false,
+            }
+        }
+    });
+}
+
+#[test]
+fn a_migration_stream_that_memory_is_too_short_for_is_an_error_at_every_site() {
+    use vpscore::collections::List;
+    use vpscore::migrate::stream::{Receiver, Sender};
+    let image = model_tests::image::sample().unwrap();
+    let page = [7; 4096];
+    at_every_site(|| {
+        let mut stream = List::new();
+        let mut sender = Sender::new();
+        let sent =
+            sender.page(&page, &mut stream).is_ok() && sender.image(&image, &mut stream).is_ok();
+        let mut receiver = Receiver::new(1 << 30);
+        sent && receiver.feed(stream.as_slice()).is_ok() && receiver.finish().is_ok()
+    });
+}
