@@ -507,3 +507,38 @@ fn a_migration_stream_that_memory_is_too_short_for_is_an_error_at_every_site() {
         sent && receiver.feed(stream.as_slice()).is_ok() && receiver.finish().is_ok()
     });
 }
+
+#[test]
+fn a_request_that_memory_is_too_short_for_is_refused_at_every_site_and_done_at_last() {
+    use vpscore::cbor::{Text, encode_to_list};
+    use vpscore::ctl::{Op, Request, VERSION, serve};
+    let request = encode_to_list(&Request {
+        version: VERSION,
+        op: Op::Create,
+        path: Text::copy("a").unwrap(),
+        after: None,
+        pid_max: None,
+    });
+    let request = request.unwrap();
+    let mut sites = 0;
+    loop {
+        let mut run = Run::new();
+        let before = digest(&run.core);
+        let (answer, hit) = failing(Some(sites), || {
+            serve(
+                &run.core,
+                &mut run.kernel,
+                InstanceId::VPS0,
+                request.as_slice(),
+            )
+        });
+        let made = run.core.lookup(InstanceId::VPS0, b"a").is_ok();
+        if !hit {
+            assert!(answer.is_ok() && made);
+            break;
+        }
+        assert!(made || digest(&run.core) == before, "allocation {sites}");
+        sites += 1;
+    }
+    assert!(sites > 2, "{sites}");
+}
