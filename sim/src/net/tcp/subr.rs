@@ -135,7 +135,7 @@ impl Conn<'_, '_> {
     /// `TCP_REXMTVAL`: smoothed round-trip time plus four deviations.
     pub(crate) fn rexmtval(&self) -> i32 {
         let smoothed = self.tp.t_srtt >> (RTT_SHIFT - DELTA_SHIFT);
-        ((smoothed + self.tp.t_rttvar) >> DELTA_SHIFT).max(self.tp.t_rttmin)
+        (smoothed.saturating_add(self.tp.t_rttvar) >> DELTA_SHIFT).max(self.tp.t_rttmin)
     }
 
     /// `TCPT_RANGESET`: `value` plus the slop, within `min` and `max`.
@@ -182,7 +182,9 @@ pub(crate) fn maxseg(tp: &Tcpcb, fixed: bool) -> u32 {
             + signature
             + if tp.has(TF_SACK_PERMIT) { 4 } else { 0 }
     };
-    tp.t_maxseg - optlen.min(MAXOLEN as u32)
+    tp.t_maxseg
+        .saturating_sub(optlen.min(MAXOLEN as u32))
+        .max(1)
 }
 
 impl Conn<'_, '_> {

@@ -146,7 +146,7 @@ impl Conn<'_, '_> {
             } else {
                 self.tp.t_srtt >> (RTT_SHIFT - RTTVAR_SHIFT)
             };
-            let value = ((self.tp.t_srtt >> 2) + self.tp.t_rttvar) >> 1;
+            let value = (self.tp.t_srtt >> 2).saturating_add(self.tp.t_rttvar) >> 1;
             self.tp.t_rxtcur =
                 self.rangeset(i64::from(value), i64::from(self.tp.t_rttmin), REXMTMAX);
         }

@@ -40,7 +40,9 @@ impl Conn<'_, '_> {
             let delta = (rtt.wrapping_sub(1) << DELTA_SHIFT)
                 .wrapping_sub(tp.t_srtt >> (RTT_SHIFT - DELTA_SHIFT));
             tp.t_srtt = tp.t_srtt.wrapping_add(delta).max(1);
-            let deviation = delta.wrapping_abs() - (tp.t_rttvar >> (RTTVAR_SHIFT - DELTA_SHIFT));
+            let deviation = delta
+                .wrapping_abs()
+                .wrapping_sub(tp.t_rttvar >> (RTTVAR_SHIFT - DELTA_SHIFT));
             tp.t_rttvar = tp.t_rttvar.wrapping_add(deviation).max(1);
         } else {
             tp.t_srtt = rtt << RTT_SHIFT;

@@ -45,7 +45,7 @@ impl Conn<'_, '_> {
         if self.tp.t_state == State::Closed {
             return;
         }
-        let t = i64::from(((self.tp.t_srtt >> 2) + self.tp.t_rttvar) >> 1);
+        let t = i64::from((self.tp.t_srtt >> 2).saturating_add(self.tp.t_rttvar) >> 1);
         let backoff = i64::from(BACKOFF[self.tp.t_rxtshift as usize]);
         let (min, max) = (self.tcp.sysctl.persmin, self.tcp.sysctl.persmax);
         let mut tt = self.rangeset(t * backoff, min, max);

@@ -251,7 +251,7 @@ impl Conn<'_, '_> {
     /// Books sequence numbers and timers of a segment, sent or not.
     fn account(&mut self, plan: &Plan, result: Result<(), Errno>) {
         if result.is_ok() {
-            self.tp.t_sndbytes += plan.len as u64;
+            self.tp.t_sndbytes = self.tp.t_sndbytes.wrapping_add(plan.len as u64);
         }
         let syn = plan.flags & TH_SYN != 0;
         let fin = plan.flags & TH_FIN != 0;
