@@ -15,12 +15,9 @@ pub struct Rng(ChaCha8Rng);
 impl Rng {
     /// The stream of the component `label` in the world with this seed.
     pub fn new(seed: u64, label: &str) -> Self {
-        // FNV-1a over the label picks the ChaCha stream; the seed picks the key.
-        let stream = label.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        // The label picks the ChaCha stream; the seed picks the key.
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(stream);
+        rng.set_stream(fnv1a(label.as_bytes()));
         Self(rng)
     }
 
@@ -54,6 +51,13 @@ impl Rng {
     pub fn chance(&mut self, parts_per_million: u32) -> bool {
         self.below(1_000_000) < u64::from(parts_per_million)
     }
+}
+
+/// FNV-1a with 64 bits: tells labels and frames apart, the same on every platform.
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]

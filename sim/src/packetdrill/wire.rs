@@ -290,8 +290,8 @@ fn tcp_checksum(src: IpAddr, dst: IpAddr, bytes: &[u8]) -> u16 {
     !sum(&all)
 }
 
-/// The ones' complement sum of RFC 1071.
-fn sum(bytes: &[u8]) -> u16 {
+/// The ones' complement sum of RFC 1071. Not the stack's own, which it is there to check.
+pub(super) fn sum(bytes: &[u8]) -> u16 {
     let mut sum: u32 = bytes
         .chunks(2)
         .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0)))

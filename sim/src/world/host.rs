@@ -321,13 +321,9 @@ impl Host {
         place
     }
 
-    /// A process is in no table any more.
+    /// What [`Self::place`] told of a process holds no more: it is in no table, or it has entered
+    /// an instance and is known by another number.
     pub fn forget_place(&mut self, p: ProcId) {
-        self.places.remove(&p);
-    }
-
-    /// A process has entered an instance: it is known by another number now.
-    pub fn moved(&mut self, p: ProcId) {
         self.places.remove(&p);
     }
 }

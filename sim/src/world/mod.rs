@@ -24,6 +24,7 @@ pub mod transplant;
 use crate::kern::trace::TraceItem;
 use crate::kern::types::Tid;
 use crate::net::pcapng::{CaptureId, LinkType, PcapNg, Way};
+use crate::rng::fnv1a;
 use crate::time::Instant;
 use fabric::{Fabric, Transit};
 use host::Host;
@@ -247,7 +248,7 @@ impl World {
                 pid: 0,
                 tid: 0,
             };
-            let detail = format!("{} bytes {:016x}", frame.len(), fnv(frame));
+            let detail = format!("{} bytes {:016x}", frame.len(), fnv1a(frame));
             self.trace.record(now, place, "frame", detail);
         }
     }
@@ -319,13 +320,6 @@ fn detail(host: &mut Host, item: &TraceItem) -> Option<(&'static str, String)> {
         TraceItem::Exit { status, signo, .. } => ("exit", format!("{status} {signo}")),
         TraceItem::Reap { .. } => ("reap", String::new()),
         TraceItem::Console { text, .. } => ("console", String::from_utf8_lossy(text).into_owned()),
-    })
-}
-
-/// FNV-1a, to tell frames apart in records.
-fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 

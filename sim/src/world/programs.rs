@@ -118,7 +118,7 @@ impl World {
             machine.kern.psignal(p, crate::kern::types::SIGKILL, None);
             return Err(format!("entering {place}: {errno}"));
         }
-        machine.moved(p);
+        machine.forget_place(p);
         let at = machine.place(p, None);
         self.programs.started(index, (at.instance, at.pid));
         self.settle(host);

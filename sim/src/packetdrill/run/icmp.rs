@@ -4,7 +4,7 @@
 
 use super::flow::Flow;
 use crate::packetdrill::ast;
-use crate::packetdrill::wire::{Frame, FrameBody, Segment};
+use crate::packetdrill::wire::{self, Frame, FrameBody, Segment};
 use std::net::IpAddr;
 
 /// Bytes of the transport header that the error quotes (RFC 792).
@@ -68,14 +68,7 @@ fn checksum(v6: bool, src: IpAddr, dst: IpAddr, message: &[u8]) -> u16 {
         bytes.extend_from_slice(&[0, 0, 0, 58]);
     }
     bytes.extend_from_slice(message);
-    let mut sum: u32 = bytes
-        .chunks(2)
-        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0)))
-        .sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !u16::try_from(sum).unwrap_or(0)
+    !wire::sum(&bytes)
 }
 
 fn numbers(v6: bool, kind: &str, code: Option<&str>) -> Option<(u8, u8)> {
