@@ -25,6 +25,8 @@ mod manage;
 pub mod net;
 pub mod net_moved;
 pub mod net_sockets;
+#[cfg(test)]
+mod net_sockets_carry_tests;
 mod net_sockets_so;
 mod net_sockets_tcp;
 #[cfg(test)]

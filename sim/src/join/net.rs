@@ -106,6 +106,29 @@ pub fn vnet_record(
     instance: InstanceRef,
     now: Instant,
 ) -> Result<schema::Vnet, Unmovable> {
+    // Whoever adds a field has to say here how it is carried.
+    let IpStack {
+        now: _,
+        ip_id,
+        next_ifindex,
+        frag6_id,
+        rng,
+        // Its variables, below.
+        sysctls: _,
+        // In records of their own.
+        ifnets: _,
+        fib: _,
+        lltable: _,
+        // In transit, in this record.
+        reass4: _,
+        reass6: _,
+        bandlims: _,
+        loopback: _,
+        // On the wire already, delivered before a capture, and counted anew.
+        output: _,
+        deliveries: _,
+        stats: _,
+    } = ip;
     let (fresh, fresh_tcp) = (IpStack::new(Rng::new(0, "defaults")), Sysctl::default());
     let of_ip = IpStack::SYSCTL_NAMES
         .iter()
@@ -125,15 +148,15 @@ pub fn vnet_record(
     Ok(schema::Vnet {
         instance,
         sysctls,
-        ip_id: ip.ip_id,
+        ip_id: *ip_id,
         lastport: 0,
         clock: Some(now.since(Instant::BOOT)),
-        frag6_id: Some(ip.frag6_id),
-        next_ifindex: u16::try_from(ip.next_ifindex).ok(),
+        frag6_id: Some(*frag6_id),
+        next_ifindex: u16::try_from(*next_ifindex).ok(),
         loopback: net_transit::loopback(ip, now)?,
         rates: net_transit::rates(ip, now)?,
         icmplim_jitter: net_transit::jitter(ip),
-        rng: Some(rng_state(&ip.rng)),
+        rng: Some(rng_state(rng)),
         fragments: net_transit::fragments(ip, now)?,
     })
 }

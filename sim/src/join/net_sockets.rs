@@ -33,7 +33,7 @@ use crate::errno::Errno;
 use crate::net::cx::SoId;
 use crate::net::inpcb::INP_SOCKREF;
 use crate::net::sockbuf::Sockbuf;
-use crate::net::socket::{Domain, Entry, Inet, Pcb, Proto};
+use crate::net::socket::{Domain, Entry, Inet, Pcb, Proto, Socket};
 use crate::net::vnet::Vnet;
 use crate::time::Instant;
 
@@ -115,37 +115,58 @@ fn socket_record(
     known: impl Fn(SoId) -> Option<SocketRef>,
     now: Instant,
 ) -> Result<(sock::Socket, Streams), Unmovable> {
-    let (so, inet) = (&entry.so, &stack.transports);
-    let (so_type, protocol) = protocol_of(so.so_proto);
+    // Whoever adds a field has to say here how it is carried.
+    let Entry {
+        so,
+        inp,
+        pcb,
+        inhash,
+    } = entry;
+    let _entered_again = inhash;
+    let Socket {
+        id: _,
+        so_domain,
+        so_proto,
+        so_options,
+        so_state,
+        so_error,
+        so_linger,
+        so_count,
+        so_oobmark,
+        so_rcv: rcv_buffer,
+        so_snd: snd_buffer,
+        sol,
+        so_listen,
+    } = so;
+    let (so_type, protocol) = protocol_of(*so_proto);
     let mut streams = Streams::default();
     let [rcv, snd, reass] = &mut streams;
     let (mut so_rcv, mut so_snd) = (None, None);
-    if so.sol.is_none() {
-        let (record, bytes) = sockbuf_record(&so.so_rcv)?;
+    if sol.is_none() {
+        let (record, bytes) = sockbuf_record(rcv_buffer)?;
         (so_rcv, *rcv) = (Some(record), bytes);
-        let (record, bytes) = sockbuf_record(&so.so_snd)?;
+        let (record, bytes) = sockbuf_record(snd_buffer)?;
         (so_snd, *snd) = (Some(record), bytes);
     }
     let mut tcpcb = None;
-    if let Pcb::Tcp(tp) = &entry.pcb {
-        let (record, bytes) = tcpcb_record(tp, now, &inet.tcp.sysctl, &known)?;
+    if let Pcb::Tcp(tp) = pcb {
+        let (record, bytes) = tcpcb_record(tp, now, &stack.transports.tcp.sysctl, &known)?;
         (tcpcb, *reass) = (Some(record), bytes);
     }
-    let so_listen = so.so_listen.and_then(&known);
-    let others =
-        u32::from(so.so_listen.is_some()) + u32::from(entry.inp.inp_flags & INP_SOCKREF != 0);
+    let others = u32::from(so_listen.is_some()) + u32::from(inp.inp_flags & INP_SOCKREF != 0);
+    let so_listen = so_listen.and_then(&known);
     let record = sock::Socket {
         so_vnet,
-        domain: match so.so_domain {
+        domain: match so_domain {
             Domain::Inet => sock::Domain::Inet,
             Domain::Inet6 => sock::Domain::Inet6,
         },
         so_type,
         protocol,
-        so_options: so.so_options,
-        so_state: so.so_state as u16,
-        so_linger: so.so_linger as u16 as i16,
-        so_error: errno_of(so.so_error),
+        so_options: *so_options,
+        so_state: *so_state as u16,
+        so_linger: *so_linger as u16 as i16,
+        so_error: errno_of(*so_error),
         so_rerror: 0,
         so_cred,
         so_sigio: None,
@@ -153,15 +174,15 @@ fn socket_record(
         so_user_cookie: 0,
         so_ts_clock: 0,
         so_max_pacing_rate: 0,
-        so_oobmark: so.so_oobmark,
+        so_oobmark: *so_oobmark,
         so_listen,
         so_qstate: so_listen.map(|_| SoQstate::Comp),
         so_rcv,
         so_snd,
-        listen: so.sol.as_deref().map(listen_record),
-        inpcb: Some(inpcb_record(&entry.inp, so.so_proto)),
+        listen: sol.as_deref().map(listen_record),
+        inpcb: Some(inpcb_record(inp, *so_proto)),
         tcpcb,
-        so_fdref: Some(so.so_count > others),
+        so_fdref: Some(*so_count > others),
     };
     Ok((record, streams))
 }

@@ -184,7 +184,6 @@ fn from_cubic(record: &sock::Cubic, now: Ticks) -> Cubic {
         undo_t_epoch: ago(now, record.undo_t_epoch),
         undo_k: record.undo_k.clamp(0, CUBIC_K_MAX),
         undo_w_max: record.undo_w_max.into(),
-        num_cong_events: 0,
     }
 }
 

@@ -36,7 +36,7 @@ pub const TF_WAKESOR: u32 = 0x0000_4000;
 /// More data is about to be appended.
 pub const TF_MORETOCOME: u32 = 0x0001_0000;
 /// The socket layer was not yet told of the connection.
-pub const TF_SONOTCONN: u32 = 0x0800_0000;
+pub const TF_SONOTCONN: u32 = 0x0002_0000;
 /// The last window sent was zero.
 pub const TF_RXWIN0SENT: u32 = 0x0008_0000;
 /// In fast recovery (`ENTER_FASTRECOVERY`).

@@ -50,7 +50,6 @@ pub struct Cubic {
     pub(crate) undo_t_epoch: Ticks,
     pub(crate) undo_k: i64,
     pub(crate) undo_w_max: u64,
-    pub(crate) num_cong_events: u64,
 }
 
 /// `cubic_k`: the cube root of `w_max` * 0.3 / 0.4, in segments.
@@ -206,14 +205,12 @@ impl Conn<'_, '_> {
                 }
                 cubic.flags |= CONG_EVENT | RTO_EVENT;
                 cubic.undo_w_max = cubic.w_max;
-                cubic.num_cong_events += 1;
                 tp.snd_ssthresh = ((u64::from(tp.snd_cwnd) * BETA) >> SHIFT) as u32;
                 tp.snd_cwnd = mss;
             }
             Signal::RtoErr => {
                 let cubic = &mut self.tp.t_ccv.cubic;
                 cubic.flags &= !(CONG_EVENT | RTO_EVENT);
-                cubic.num_cong_events = cubic.num_cong_events.saturating_sub(1);
                 cubic.k = cubic.undo_k;
                 cubic.w_max = cubic.undo_w_max;
                 cubic.t_epoch = cubic.undo_t_epoch;

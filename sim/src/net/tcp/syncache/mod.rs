@@ -29,7 +29,7 @@ use crate::net::cx::Cx;
 use crate::net::inpcb::Inpcb;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
-use cookie::Cookies;
+pub(crate) use cookie::Cookies;
 
 /// `SCF_*`
 pub(crate) const SCF_NOOPT: u16 = 0x01;
