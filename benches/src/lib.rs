@@ -18,3 +18,14 @@ pub fn assert_unchecked() {
         "the core was built with its checks: run `cargo bench -p benches`"
     );
 }
+
+/// How long `run` takes.
+pub fn timed(run: impl FnOnce()) -> std::time::Duration {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "real time is what is measured here"
+    )]
+    let start = std::time::Instant::now();
+    run();
+    start.elapsed()
+}

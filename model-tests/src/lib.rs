@@ -2,6 +2,7 @@
 //! Reference models, operations and fuzz bodies, shared by the tests and the fuzz targets.
 #![forbid(unsafe_code)]
 
+pub mod cubic;
 pub mod fake_kernel;
 pub mod format;
 pub mod fuzz;
@@ -12,3 +13,4 @@ pub mod migrate;
 // The models ask the core for its invariants.
 #[cfg(feature = "checks")]
 pub mod model;
+pub mod two_stacks;

@@ -2,6 +2,7 @@
 //! All tests of this crate in one binary, which links once.
 
 mod codec;
+mod cubic;
 mod guest;
 mod image;
 mod instance;

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! TCP: how fast it runs beside another, how it does on a link that loses, how long a suite of
+//! scripts takes. `cargo bench -p benches --bench tcp -- goodput` prints one table only.
+
+mod goodput;
+mod loss;
+mod smol;
+mod suite;
+
+fn main() {
+    benches::assert_unchecked();
+    let tables: [(&str, fn()); 3] = [
+        ("goodput", goodput::table),
+        ("loss", loss::table),
+        ("suite", suite::table),
+    ];
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .collect();
+    for (name, table) in tables {
+        if wanted.is_empty() || wanted.iter().any(|arg| arg == name) {
+            table();
+        }
+    }
+}
