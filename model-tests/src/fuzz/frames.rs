@@ -64,13 +64,9 @@ fn open_sockets(vnet: &mut Vnet<Inet>) {
     vnet.with_transports(Instant::BOOT, |inet, cx| {
         for (domain, at) in [Domain::Inet, Domain::Inet6].into_iter().zip(any(PORT)) {
             let listener = inet.socreate(cx, domain, Proto::Tcp).expect("room");
-            inet.sosetopt(cx, listener, 41, 27, &1_i32.to_le_bytes())
-                .expect("v6only");
             inet.sobind(cx, listener, at).expect("a free port");
             inet.solisten(cx, listener, 5).expect("bound");
             let datagrams = inet.socreate(cx, domain, Proto::Udp).expect("room");
-            inet.sosetopt(cx, datagrams, 41, 27, &1_i32.to_le_bytes())
-                .expect("v6only");
             inet.sobind(cx, datagrams, at).expect("a free port");
             inet.socreate(cx, domain, Proto::Raw(0)).expect("room");
         }

@@ -180,7 +180,7 @@ fn socket_record(
         so_rcv,
         so_snd,
         listen: sol.as_deref().map(listen_record),
-        inpcb: Some(inpcb_record(inp, *so_proto)),
+        inpcb: Some(inpcb_record(inp, *so_proto)?),
         tcpcb,
         so_fdref: Some(*so_count > others),
     };

@@ -238,8 +238,11 @@ fn every_field_of_an_inpcb_comes_back() {
         in6p_hops: Some(34),
         inp_flow: 0xa_bcde,
         minmtu: true,
+        ip6po_minmtu: 1,
+        in6p_cksum: 6,
+        icmp6filt: Some([0x5a; 32]),
     };
-    let record = inpcb_record(&inp, Proto::Tcp);
+    let record = inpcb_record(&inp, Proto::Tcp).expect("memory");
     assert_eq!(restore_inpcb(&record, true), Ok(inp));
 }
 

@@ -15,6 +15,8 @@ use crate::net::socket::{BufSettings, Domain, Listen, Proto};
 /// `INC_ISIPV6`, `INC_IPV6MINMTU` (`netinet/in_pcb.h`).
 const INC_ISIPV6: u8 = 0x1;
 const INC_IPV6MINMTU: u8 = 0x2;
+const IPPROTO_IPV6: i32 = 41;
+const IPV6_USE_MIN_MTU: i32 = 42;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 28;
 /// Bytes of a `cmsghdr` of an LP64 ABI, and what everything in a control message is aligned to.
@@ -241,7 +243,7 @@ pub(super) fn restore_conninfo(record: &sock::InConninfo) -> (InConninfo, bool) 
 }
 
 /// The record of an internet control block.
-pub(super) fn inpcb_record(inp: &Inpcb, proto: Proto) -> sock::Inpcb {
+pub(super) fn inpcb_record(inp: &Inpcb, proto: Proto) -> Result<sock::Inpcb, NoMemory> {
     let mut inc = inp.inc;
     // An unbound end takes the family of the other.
     if inc.laddr.is_ipv6() != inc.faddr.is_ipv6() {
@@ -250,7 +252,7 @@ pub(super) fn inpcb_record(inp: &Inpcb, proto: Proto) -> sock::Inpcb {
             inc.faddr = crate::net::inpcb::unspecified(v6);
         }
     }
-    sock::Inpcb {
+    Ok(sock::Inpcb {
         inp_inc: conninfo_record(&inc, inp.minmtu),
         inp_flags: inp.inp_flags,
         inp_flags2: 0,
@@ -265,10 +267,36 @@ pub(super) fn inpcb_record(inp: &Inpcb, proto: Proto) -> sock::Inpcb {
         inp_flow: inp.inp_flow,
         inp_options: None,
         in6p_hops: inp.in6p_hops.map_or(-1, i16::from),
-        in6p_cksum: -1,
-        in6p_outputopts: None,
-        in6p_icmp6filt: None,
+        in6p_cksum: inp.in6p_cksum,
+        in6p_outputopts: outputopts(inp)?,
+        in6p_icmp6filt: inp.icmp6filt,
         in6p_tclass: (inp.in6p_tclass != 0).then_some(inp.in6p_tclass),
+    })
+}
+
+/// The options of what an IPv6 socket sends, those that are not the default.
+fn outputopts(inp: &Inpcb) -> Result<Option<Bytes>, NoMemory> {
+    if inp.ip6po_minmtu == -1 {
+        return Ok(None);
+    }
+    let value = i32::from(inp.ip6po_minmtu).to_le_bytes().to_vec();
+    let options = control_messages(&[(IPPROTO_IPV6, IPV6_USE_MIN_MTU, value)]);
+    Ok(Some(Bytes::copy(&options)?))
+}
+
+/// `ip6po_minmtu` of the options of a record, which has no others.
+fn restore_minmtu(record: &sock::Inpcb) -> Result<i8, Unfit> {
+    let Some(options) = &record.in6p_outputopts else {
+        return Ok(-1);
+    };
+    let options = from_control_messages(options.as_slice()).ok_or(Unfit::Protocol)?;
+    match options.as_slice() {
+        [(IPPROTO_IPV6, IPV6_USE_MIN_MTU, value)] => match value.as_slice() {
+            [0, 0, 0, 0] => Ok(0),
+            [1, 0, 0, 0] => Ok(1),
+            _ => Err(Unfit::Protocol),
+        },
+        _ => Err(Unfit::Protocol),
     }
 }
 
@@ -294,5 +322,8 @@ pub(super) fn restore_inpcb(record: &sock::Inpcb, v6: bool) -> Result<Inpcb, Unf
         in6p_hops: u8::try_from(record.in6p_hops).ok(),
         inp_flow: record.inp_flow,
         minmtu,
+        ip6po_minmtu: restore_minmtu(record)?,
+        in6p_cksum: record.in6p_cksum,
+        icmp6filt: record.in6p_icmp6filt,
     })
 }

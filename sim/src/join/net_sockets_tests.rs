@@ -255,7 +255,14 @@ impl World {
         let clock = self.hosts[host].clock(self.now);
         let so = self.hosts[host]
             .stack
-            .with_transports(clock, |inet, cx| inet.socreate(cx, domain, proto))
+            .with_transports(clock, |inet, cx| {
+                let so = inet.socreate(cx, domain, proto)?;
+                if let Some(entry) = inet.get_mut(so).filter(|_| v6) {
+                    // One listener for both families.
+                    entry.inp.set_v6only(false);
+                }
+                Ok::<_, Errno>(so)
+            })
             .unwrap();
         let name = self.name(host, so);
         self.after(host);

@@ -23,15 +23,16 @@ pub const INP_IPV6PROTO: u8 = 0x4;
 pub const INP_DROPPED: u32 = 0x0400_0000;
 /// `INP_SOCKREF`: the protocol holds a reference to the socket.
 pub const INP_SOCKREF: u32 = 0x0800_0000;
+/// `INP_HIGHPORT`: the port is to be picked high (`IP_PORTRANGE_HIGH`).
+pub const INP_HIGHPORT: u32 = 0x0000_0010;
+/// `INP_LOWPORT`: the port is to be picked among the reserved ones (`IP_PORTRANGE_LOW`).
+pub const INP_LOWPORT: u32 = 0x0000_0020;
+/// `INP_DONTFRAG`: what is sent may not be fragmented (`IP_DONTFRAG`).
+pub const INP_DONTFRAG: u32 = 0x0000_0800;
 /// `INP_ANONPORT`: the port was picked, not asked for.
 pub const INP_ANONPORT: u32 = 0x0000_0040;
 /// `IN6P_IPV6_V6ONLY`: no IPv4-mapped addresses.
 pub const IN6P_IPV6_V6ONLY: u32 = 0x0000_8000;
-
-/// First port of the ephemeral range (`IPPORT_EPHEMERALFIRST`).
-pub const IPPORT_EPHEMERALFIRST: u16 = 10_000;
-/// Last port of the ephemeral range (`IPPORT_EPHEMERALLAST`).
-pub const IPPORT_EPHEMERALLAST: u16 = 65_535;
 
 /// The addresses of a block or of a segment, seen from here (`struct in_conninfo`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,8 +75,15 @@ pub struct Inpcb {
     pub(crate) in6p_hops: Option<u8>,
     /// IPv6 flow label.
     pub(crate) inp_flow: u32,
-    /// `INC_IPV6MINMTU`: never more than the minimum MTU (`IPV6_USE_MIN_MTU`).
+    /// `INC_IPV6MINMTU`: TCP offers no more than the minimum MTU. Any use of `IPV6_USE_MIN_MTU` sets it,
+    /// whatever the value, and nothing takes it away.
     pub(crate) minmtu: bool,
+    /// `ip6po_minmtu`: the value of `IPV6_USE_MIN_MTU`, from -1 (for multicast alone) to 1.
+    pub(crate) ip6po_minmtu: i8,
+    /// Offset of the checksum in what a raw socket of IPv6 sends and takes; -1 for none.
+    pub(crate) in6p_cksum: i32,
+    /// Which types a raw socket of ICMPv6 takes, a bit each; `None` for all.
+    pub(crate) icmp6filt: Option<[u8; 32]>,
 }
 
 impl Inpcb {
@@ -102,6 +110,20 @@ impl Inpcb {
             in6p_hops: None,
             inp_flow: 0,
             minmtu: false,
+            ip6po_minmtu: -1,
+            in6p_cksum: -1,
+            icmp6filt: None,
+        }
+    }
+
+    /// Whether the block is for IPv6 only, before it is bound (`IPV6_V6ONLY`).
+    pub(crate) fn set_v6only(&mut self, on: bool) {
+        if on {
+            self.inp_flags |= IN6P_IPV6_V6ONLY;
+            self.inp_vflag &= !INP_IPV4;
+        } else {
+            self.inp_flags &= !IN6P_IPV6_V6ONLY;
+            self.inp_vflag |= INP_IPV4;
         }
     }
 
@@ -152,8 +174,28 @@ pub struct Bound {
 pub struct Reuse {
     /// `SO_REUSEADDR`.
     pub addr: bool,
-    /// `SO_REUSEPORT` or `SO_REUSEPORT_LB`.
+    /// `SO_REUSEPORT`.
     pub port: bool,
+    /// `SO_REUSEPORT_LB`.
+    pub lb: bool,
+}
+
+impl Reuse {
+    fn any(self) -> bool {
+        self.addr || self.port || self.lb
+    }
+
+    /// Whether a socket that says this may have the address of one that says `other`. For a group
+    /// address, `SO_REUSEADDR` stands for the others.
+    fn shares(self, other: Self, multicast: bool) -> bool {
+        let (port, lb) = if multicast {
+            (self.addr || self.port, self.addr || self.lb)
+        } else {
+            (self.port, self.lb)
+        };
+        let addr = multicast && self.any() && other.addr;
+        addr || (port && other.port) || (lb && other.lb)
+    }
 }
 
 type Key = (u16, u16, IpAddr, IpAddr);
@@ -229,12 +271,22 @@ impl Inpcbinfo {
         best.map(|(_, so)| so)
     }
 
+    /// Whether any block has this local port.
+    pub(crate) fn has_port(&self, port: u16) -> bool {
+        self.ports.contains_key(&port)
+    }
+
     /// Every bound block, by port, the unconnected ones first, and then by age: what `sockstat(1)` shows.
     pub fn iter(&self) -> impl Iterator<Item = &Bound> {
         self.ports.values().flat_map(Port::iter)
     }
 
-    /// Whether a local address can be bound (`in_pcbbind_avail`): `EADDRINUSE` where not.
+    /// Whether a local address can be bound (`in_pcbbind_avail`, `in6_pcbbind_avail`): `EADDRINUSE`
+    /// where not.
+    ///
+    /// A socket that says `SO_REUSE*` meets only an unconnected block with the very same address, one
+    /// that says none of them every block that has the port on its address; it is that block's
+    /// options that then decide.
     pub fn bind_available(
         &self,
         laddr: IpAddr,
@@ -242,41 +294,70 @@ impl Inpcbinfo {
         vflag: u8,
         reuse: Reuse,
     ) -> Result<(), Errno> {
-        let multicast = laddr.is_multicast();
-        let shares = |b: &Bound| {
-            if multicast {
-                (reuse.addr || reuse.port) && (b.reuse.addr || b.reuse.port)
-            } else if reuse.addr && b.reuse.addr && laddr != b.inc.laddr {
-                true
-            } else {
-                reuse.port && b.reuse.port
-            }
+        let taken = |laddr: IpAddr| {
+            let found = self.lookup_local(laddr, lport, !reuse.any());
+            found.filter(|t| !reuse.shares(t.reuse, laddr.is_multicast()))
         };
-        for bound in self.ports.get(&lport).into_iter().flat_map(Port::iter) {
-            if bound.vflag & vflag & (INP_IPV4 | INP_IPV6) == 0 {
-                continue;
-            }
-            // A connected block blocks a new bind unless that says SO_REUSEADDR: the wildcard
-            // matching of in_pcblookup_local.
-            if bound.inc.fport != 0 && (reuse.addr || reuse.port) {
-                continue;
-            }
-            let overlap = laddr == bound.inc.laddr
-                || laddr.is_unspecified()
-                || bound.inc.laddr.is_unspecified();
-            if overlap && !shares(bound) {
-                return Err(Errno::EADDRINUSE);
-            }
+        let any = |t: &Bound| t.inc.laddr.is_unspecified();
+        let v6proto = |vflag: u8| vflag & INP_IPV6PROTO != 0;
+        if laddr.is_ipv4() {
+            // Two sockets of AF_INET6 do not quarrel about 0.0.0.0.
+            let quarrel = taken(laddr).is_some_and(|t| {
+                !(laddr.is_unspecified() && any(t) && v6proto(vflag) && v6proto(t.vflag))
+            });
+            return if quarrel {
+                Err(Errno::EADDRINUSE)
+            } else {
+                Ok(())
+            };
+        }
+        // A socket for both families takes over from one of AF_INET that is bound to any address.
+        let both = laddr.is_unspecified() && vflag & INP_IPV4 != 0;
+        let four = || taken(unspecified(false)).is_some_and(|t| !any(t) || v6proto(t.vflag));
+        if taken(laddr).is_some() || (both && four()) {
+            return Err(Errno::EADDRINUSE);
         }
         Ok(())
+    }
+
+    /// The block that fits a local address best (`in_pcblookup_local`, `in6_pcblookup_local`); without
+    /// `wildcard` an unconnected one with exactly this address.
+    fn lookup_local(&self, laddr: IpAddr, lport: u16, wildcard: bool) -> Option<&Bound> {
+        let family = if laddr.is_ipv6() { INP_IPV6 } else { INP_IPV4 };
+        let port = self.ports.get(&lport)?;
+        let same = |t: &&Bound| {
+            t.vflag & family != 0
+                && (t.inc.laddr == laddr || laddr.is_unspecified() && t.inc.laddr.is_unspecified())
+        };
+        if !wildcard {
+            return port.bound.values().find(same);
+        }
+        let fits = port.iter().filter(|t| t.vflag & family != 0).filter(|t| {
+            t.inc.laddr == laddr || laddr.is_unspecified() || t.inc.laddr.is_unspecified()
+        });
+        // INP_LOOKUP_MAPPED_PCB_COST is 3.
+        fits.min_by_key(|t| {
+            let mapped = family == INP_IPV4 && t.vflag & INP_IPV6 != 0;
+            let inexact = t.inc.laddr.is_unspecified() != laddr.is_unspecified();
+            u8::from(t.inc.fport != 0) + u8::from(inexact) + if mapped { 3 } else { 0 }
+        })
     }
 
     /// A free ephemeral port (`in_pcb_lport_dest`): one random start, then upwards round the range.
     ///
     /// With a destination only the four addresses together must be new; without one, the port.
-    pub fn ephemeral_port(&self, inc: &InConninfo, rng: &mut Rng) -> Result<u16, Errno> {
-        let (first, last) = (IPPORT_EPHEMERALFIRST, IPPORT_EPHEMERALLAST);
-        let count = u64::from(last - first) + 1;
+    ///
+    /// `first..=last` are the ports that it may be.
+    ///
+    /// # Errors
+    /// `EADDRNOTAVAIL` where none of them is free.
+    pub fn ephemeral_port(
+        &self,
+        inc: &InConninfo,
+        (first, last): (u16, u16),
+        rng: &mut Rng,
+    ) -> Result<u16, Errno> {
+        let count = u64::from(last.saturating_sub(first)) + 1;
         let start = rng.below(count);
         (0..count)
             .map(|n| first + ((start + n) % count) as u16)
@@ -390,8 +471,8 @@ mod tests {
     fn binding_twice_needs_consent_of_both() {
         let any = unspecified(false);
         let share = Reuse {
-            addr: false,
             port: true,
+            ..Reuse::default()
         };
         let mut info = Inpcbinfo::default();
         info.insert(SoId(1), &block(any, 80, any, 0), share);
@@ -405,6 +486,53 @@ mod tests {
     }
 
     #[test]
+    fn reuse_of_an_address_is_the_new_sockets_wish_and_stops_at_the_very_same_one() {
+        let any = unspecified(false);
+        let addr_only = Reuse {
+            addr: true,
+            ..Reuse::default()
+        };
+        let mut info = Inpcbinfo::default();
+        info.insert(SoId(1), &block(any, 80, any, 0), Reuse::default());
+        let bind = |laddr, reuse| info.bind_available(laddr, 80, INP_IPV4, reuse);
+        assert_eq!(bind(addr(1), Reuse::default()), Err(Errno::EADDRINUSE));
+        assert_eq!(bind(addr(1), addr_only), Ok(()));
+        assert_eq!(bind(any, addr_only), Err(Errno::EADDRINUSE));
+        let lb = Reuse {
+            lb: true,
+            ..Reuse::default()
+        };
+        let mut info = Inpcbinfo::default();
+        info.insert(SoId(1), &block(any, 80, any, 0), lb);
+        let bind = |reuse| info.bind_available(any, 80, INP_IPV4, reuse);
+        let port = Reuse {
+            port: true,
+            ..Reuse::default()
+        };
+        assert_eq!(bind(port), Err(Errno::EADDRINUSE), "not the same consent");
+        assert_eq!(bind(lb), Ok(()));
+    }
+
+    #[test]
+    fn a_socket_for_both_families_binds_beside_one_of_ipv4_but_not_the_other_way_round() {
+        let any = unspecified(false);
+        let mut info = Inpcbinfo::default();
+        info.insert(SoId(1), &block(any, 80, any, 0), Reuse::default());
+        let both = INP_IPV4 | INP_IPV6 | INP_IPV6PROTO;
+        let none = Reuse::default();
+        let six = unspecified(true);
+        assert_eq!(info.bind_available(six, 80, both, none), Ok(()));
+        let mut dual = block(six, 80, six, 0);
+        dual.inp_vflag = both;
+        let mut info = Inpcbinfo::default();
+        info.insert(SoId(2), &dual, none);
+        let four = info.bind_available(any, 80, INP_IPV4, none);
+        assert_eq!(four, Err(Errno::EADDRINUSE));
+        let only6 = info.bind_available(six, 80, INP_IPV6 | INP_IPV6PROTO, none);
+        assert_eq!(only6, Err(Errno::EADDRINUSE));
+    }
+
+    #[test]
     fn an_ephemeral_port_is_shared_between_destinations_only() {
         let mut info = Inpcbinfo::default();
         let mut rng = Rng::new(1, "ports");
@@ -415,11 +543,16 @@ mod tests {
             lport: 0,
         };
         for n in 0..2000 {
-            let port = info.ephemeral_port(&inc(5), &mut rng).unwrap();
+            let port = info
+                .ephemeral_port(&inc(5), (10_000, 65_535), &mut rng)
+                .unwrap();
             let new = block(addr(1), port, addr(9), 5);
             assert_eq!(info.lookup_exact(&new.inc), None);
             info.insert(SoId(n), &new, Reuse::default());
         }
-        assert!(info.ephemeral_port(&inc(6), &mut rng).is_ok());
+        assert!(
+            info.ephemeral_port(&inc(6), (10_000, 65_535), &mut rng)
+                .is_ok()
+        );
     }
 }

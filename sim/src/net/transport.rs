@@ -19,7 +19,7 @@ const UDP_HEADER: usize = 8;
 
 impl Inet {
     /// The port at which TCP in UDP is taken in (`net.inet.tcp.udp_tunneling_port`).
-    fn tunnel_port(&self) -> Option<u16> {
+    pub(crate) fn tunnel_port(&self) -> Option<u16> {
         let port = u16::try_from(self.tcp.sysctl.udp_tunneling_port).ok()?;
         (port != 0).then_some(port)
     }

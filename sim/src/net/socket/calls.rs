@@ -4,14 +4,15 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::bits::{
-    SO_ACCEPTCONN, SO_LINGER, SS_ISCONNECTED, SS_ISCONNECTING, SS_ISDISCONNECTED,
+    SO_ACCEPTCONN, SO_LINGER, SO_REUSEPORT_LB, SS_ISCONNECTED, SS_ISCONNECTING, SS_ISDISCONNECTED,
     SS_ISDISCONNECTING, SS_NBIO,
 };
 use super::{BufSettings, Domain, Entry, Inet, Listen, Pcb, Proto};
 use crate::errno::Errno;
 use crate::net::cx::{Cx, SoError, SoId, SoWait};
 use crate::net::inpcb::{
-    IN6P_IPV6_V6ONLY, INP_ANONPORT, INP_IPV4, INP_IPV6, InConninfo, unspecified,
+    IN6P_IPV6_V6ONLY, INP_ANONPORT, INP_HIGHPORT, INP_IPV4, INP_IPV6, INP_LOWPORT, InConninfo,
+    unspecified,
 };
 use crate::net::sockbuf::{SB_AUTOSIZE, Sockbuf};
 use crate::net::tcp::Tcpcb;
@@ -42,7 +43,8 @@ impl Inet {
     /// Makes a socket (`socreate`); its descriptor is its one reference.
     ///
     /// # Errors
-    /// None so far: the table has no limit of its own, `kern.ipc.maxsockets` is the kernel's.
+    /// `ENOBUFS` where a buffer of the default size is more than `kern.ipc.maxsockbuf` allows; the
+    /// table has no limit of its own, `kern.ipc.maxsockets` is the kernel's.
     pub fn socreate(
         &mut self,
         cx: &mut Cx<'_>,
@@ -57,34 +59,50 @@ impl Inet {
                 let snd = Sockbuf::reserve(sysctl.sendspace as u32, SND_LOWAT);
                 (Pcb::Tcp(Box::new(tp)), rcv, snd)
             }
-            // net.inet.udp.recvspace and maxdgram; raw sockets have 9216 both ways.
             Proto::Udp => (
                 Pcb::Udp,
-                Sockbuf::reserve(42_080, 1),
-                Sockbuf::reserve(9_216, SND_LOWAT),
+                Sockbuf::reserve(sysctl.udp_recvspace as u32, 1),
+                Sockbuf::reserve(sysctl.udp_sendspace as u32, SND_LOWAT),
             ),
             Proto::Raw(_) => (
                 Pcb::Raw,
-                Sockbuf::reserve(9_216, 1),
-                Sockbuf::reserve(9_216, SND_LOWAT),
+                Sockbuf::reserve(sysctl.raw_recvspace as u32, 1),
+                Sockbuf::reserve(sysctl.raw_sendspace as u32, SND_LOWAT),
             ),
         };
+        // soreserve refuses what sb_max does not allow.
+        let max = sysctl.sb_max_adj();
+        if rcv.sb_hiwat > max || snd.sb_hiwat > max {
+            return Err(Errno::ENOBUFS);
+        }
         if proto == Proto::Tcp {
             rcv.sb_flags |= SB_AUTOSIZE;
             snd.sb_flags |= SB_AUTOSIZE;
         }
         let so = self.alloc(domain, proto, (rcv, snd), pcb);
+        // in_pcballoc: mapped addresses are for those who ask, unless the vnet says otherwise.
+        let v6only = self.tcp.sysctl.v6only != 0;
+        if let Some(entry) = self.get_mut(so).filter(|_| domain == Domain::Inet6) {
+            entry.inp.set_v6only(v6only);
+        }
         self.soref(so);
         Ok(so)
     }
 
-    /// The address behind the one that a program names: IPv4 in IPv6's clothes is IPv4.
+    /// The address behind the one that a program names as its peer: IPv4 in IPv6's clothes is IPv4
+    /// (`tcp6_usr_connect`, `udp6_connect`).
+    ///
+    /// # Errors
+    /// `EINVAL` for a mapped address where the socket is for IPv6 only, `EAFNOSUPPORT` for a family
+    /// that it does not have, or no longer since it was bound.
     pub(crate) fn unmap(entry: &Entry, addr: IpAddr) -> Result<IpAddr, Errno> {
         match (entry.so.so_domain, addr) {
             (Domain::Inet, IpAddr::V4(_)) => Ok(addr),
             (Domain::Inet6, IpAddr::V6(six)) => match six.to_ipv4_mapped() {
                 Some(_) if entry.inp.inp_flags & IN6P_IPV6_V6ONLY != 0 => Err(Errno::EINVAL),
+                Some(_) if entry.inp.inp_vflag & INP_IPV4 == 0 => Err(Errno::EAFNOSUPPORT),
                 Some(four) => Ok(IpAddr::V4(four)),
+                None if entry.inp.inp_vflag & INP_IPV6 == 0 => Err(Errno::EAFNOSUPPORT),
                 None => Ok(addr),
             },
             _ => Err(Errno::EAFNOSUPPORT),
@@ -112,7 +130,11 @@ impl Inet {
         {
             return Err(Errno::EINVAL);
         }
-        let laddr = Self::unmap(entry, addr.ip())?;
+        let laddr = match Self::unmap(entry, addr.ip()) {
+            // tcp6_usr_bind looks for the mapped address among its own, where it is not.
+            Err(Errno::EINVAL) => return Err(Errno::EADDRNOTAVAIL),
+            laddr => laddr?,
+        };
         let tcp = entry.so.so_proto == Proto::Tcp;
         if tcp && laddr.is_multicast() {
             return Err(Errno::EAFNOSUPPORT);
@@ -134,8 +156,12 @@ impl Inet {
         if raw {
             inc.lport = 0;
         } else if inc.lport == 0 {
-            inc.lport = info.ephemeral_port(&inc, cx.rng)?;
+            let range = self.port_range(entry);
+            inc.lport = info.ephemeral_port(&inc, range, cx.rng)?;
             anon = true;
+        } else if !tcp && Some(inc.lport) == self.tunnel_port() {
+            // The kernel's own socket has it (tcp_over_udp_start).
+            return Err(Errno::EADDRINUSE);
         } else {
             info.bind_available(laddr, inc.lport, vflag, reuse)?;
         }
@@ -171,10 +197,12 @@ impl Inet {
         if entry.inp.inc.lport == 0 {
             let inc = entry.inp.inc;
             let vflag = bind_vflag(entry, inc.laddr);
-            let lport = self.tcp.tcbinfo.ephemeral_port(&inc, cx.rng)?;
+            let range = self.port_range(entry);
+            let lport = self.tcp.tcbinfo.ephemeral_port(&inc, range, cx.rng)?;
             let entry = self.entry_mut(so)?;
             entry.inp.inc.lport = lport;
             entry.inp.inp_vflag = vflag;
+            entry.inp.inp_flags |= INP_ANONPORT;
         }
         let entry = self.entry_mut(so)?;
         entry.so.so_options |= SO_ACCEPTCONN;
@@ -193,6 +221,38 @@ impl Inet {
         Ok(())
     }
 
+    /// The ports that an unbound socket may get (`in_pcb_lport_dest`).
+    pub(crate) fn port_range(&self, entry: &Entry) -> (u16, u16) {
+        let sysctl = &self.tcp.sysctl;
+        let (a, b) = match entry.inp.inp_flags & (INP_HIGHPORT | INP_LOWPORT) {
+            0 => (sysctl.portrange_first, sysctl.portrange_last),
+            INP_LOWPORT => (sysctl.portrange_lowfirst, sysctl.portrange_lowlast),
+            _ => (sysctl.portrange_hifirst, sysctl.portrange_hilast),
+        };
+        (a.min(b) as u16, a.max(b) as u16)
+    }
+
+    /// Whom a connection to this address is to: to nowhere is to this host itself where the vnet
+    /// allows that (`in_pcbconnect`, `in6_pcbladdr`).
+    ///
+    /// # Errors
+    /// `ENETUNREACH` for the unspecified address otherwise.
+    pub(crate) fn connect_address(&self, faddr: IpAddr) -> Result<IpAddr, Errno> {
+        let sysctl = &self.tcp.sysctl;
+        let (wild, own) = if faddr.is_ipv6() {
+            let own = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+            (sysctl.connect_in6addr_wild, own)
+        } else {
+            let own = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+            (sysctl.connect_inaddr_wild, own)
+        };
+        match (faddr.is_unspecified(), wild != 0) {
+            (false, _) => Ok(faddr),
+            (true, true) => Ok(own),
+            (true, false) => Err(Errno::ENETUNREACH),
+        }
+    }
+
     /// Chooses the addresses of a connection to `peer` (`in_pcbconnect`).
     pub(super) fn pcbconnect(
         &mut self,
@@ -208,29 +268,25 @@ impl Inet {
         if faddr == IpAddr::V4(std::net::Ipv4Addr::BROADCAST) {
             return Err(Errno::EACCES);
         }
+        if entry.so.option(SO_REUSEPORT_LB) {
+            return Err(Errno::EOPNOTSUPP);
+        }
         if peer.port() == 0 {
             return Err(Errno::EADDRNOTAVAIL);
         }
         let mut inc = entry.inp.inc;
-        if faddr.is_unspecified() {
-            // To nowhere is to this host itself.
-            let own = if faddr.is_ipv6() {
-                IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)
-            } else {
-                IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)
-            };
-            faddr = own;
-        }
+        faddr = self.connect_address(faddr)?;
         if inc.laddr.is_unspecified() {
             inc.laddr = cx.ip.source_for(faddr)?;
         } else if inc.laddr.is_ipv6() != faddr.is_ipv6() {
-            return Err(Errno::EINVAL);
+            return Err(Errno::EAFNOSUPPORT);
         }
         inc.faddr = faddr;
         inc.fport = peer.port();
         let mut anon = false;
         if inc.lport == 0 {
-            inc.lport = self.tcp.tcbinfo.ephemeral_port(&inc, cx.rng)?;
+            let range = self.port_range(entry);
+            inc.lport = self.tcp.tcbinfo.ephemeral_port(&inc, range, cx.rng)?;
             anon = true;
         } else if self.tcp.tcbinfo.lookup_exact(&inc).is_some() {
             return Err(Errno::EADDRINUSE);
@@ -319,10 +375,11 @@ impl Inet {
         let Some(sol) = &mut entry.so.sol else {
             return Err(Errno::EINVAL.into());
         };
+        // Its error comes first (solisten_dequeue).
+        if let Some(errno) = entry.so.so_error.take() {
+            return Err(errno.into());
+        }
         let Some(new) = sol.sol_comp.pop_front() else {
-            if let Some(errno) = entry.so.so_error.take() {
-                return Err(errno.into());
-            }
             let errno = SoError::Errno(Errno::EWOULDBLOCK);
             return Err(if nbio {
                 errno
@@ -344,7 +401,8 @@ impl Inet {
     /// Ends one or both directions (`soshutdown`, `tcp_usr_shutdown`).
     ///
     /// # Errors
-    /// `ENOTCONN`, `ECONNRESET` where the connection has ended.
+    /// `ENOTCONN`, for a listener too although its sleepers are woken with an error then;
+    /// `ECONNRESET` where the connection has ended.
     pub fn soshutdown(&mut self, cx: &mut Cx<'_>, so: SoId, how: Shut) -> Result<(), Errno> {
         let entry = self.entry_mut(so)?;
         if entry.so.sol.is_some() {
@@ -352,7 +410,7 @@ impl Inet {
                 entry.so.so_error = Some(Errno::ECONNABORTED);
                 cx.wakeup(so, SoWait::Rcv);
             }
-            return Ok(());
+            return Err(Errno::ENOTCONN);
         }
         if !entry
             .so

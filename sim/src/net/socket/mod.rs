@@ -12,7 +12,10 @@
 
 mod calls;
 mod opt;
+mod opt_ip;
 mod table;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 pub use calls::Shut;
@@ -72,6 +75,8 @@ pub mod bits {
     pub const SO_DONTROUTE: u32 = 0x0010;
     /// May send broadcasts.
     pub const SO_BROADCAST: u32 = 0x0020;
+    /// Use the loopback where possible; routing sockets listen to it.
+    pub const SO_USELOOPBACK: u32 = 0x0040;
     /// Linger on close.
     pub const SO_LINGER: u32 = 0x0080;
     /// Out-of-band data stay in line.
@@ -80,6 +85,14 @@ pub mod bits {
     pub const SO_REUSEPORT: u32 = 0x0200;
     /// Datagrams carry a time stamp.
     pub const SO_TIMESTAMP: u32 = 0x0400;
+    /// Datagrams carry a time stamp of finer grain.
+    pub const SO_BINTIME: u32 = 0x2000;
+    /// Not for an offload engine.
+    pub const SO_NO_OFFLOAD: u32 = 0x4000;
+    /// No direct data placement.
+    pub const SO_NO_DDP: u32 = 0x8000;
+    /// A lost datagram is an error to be read.
+    pub const SO_RERROR: u32 = 0x0002_0000;
     /// No SIGPIPE.
     pub const SO_NOSIGPIPE: u32 = 0x0800;
     /// Local address and port shared with load balancing.

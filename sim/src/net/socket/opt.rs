@@ -3,13 +3,14 @@
 //! 64-bit little-endian programs (`sosetopt`, `sogetopt`, `tcp_default_ctloutput`; 15.0).
 
 use super::bits::{
-    SO_ACCEPTCONN, SO_BROADCAST, SO_DEBUG, SO_DONTROUTE, SO_KEEPALIVE, SO_LINGER, SO_NOSIGPIPE,
-    SO_OOBINLINE, SO_REUSEADDR, SO_REUSEPORT, SO_REUSEPORT_LB, SO_TIMESTAMP,
+    SO_ACCEPTCONN, SO_BINTIME, SO_BROADCAST, SO_DEBUG, SO_DONTROUTE, SO_KEEPALIVE, SO_LINGER,
+    SO_NO_DDP, SO_NO_OFFLOAD, SO_NOSIGPIPE, SO_OOBINLINE, SO_RERROR, SO_REUSEADDR, SO_REUSEPORT,
+    SO_REUSEPORT_LB, SO_TIMESTAMP, SO_USELOOPBACK,
 };
-use super::{BufSettings, Entry, Inet, Pcb, Proto};
+use super::opt_ip::{IPV6_USE_MIN_MTU, get_ip, get_ip6, set_ip, set_ip6};
+use super::{BufSettings, Domain, Entry, Inet, Proto};
 use crate::errno::Errno;
 use crate::net::cx::{Cx, SoId};
-use crate::net::inpcb::IN6P_IPV6_V6ONLY;
 use crate::net::sockbuf::{SB_AUTOSIZE, Sockbuf};
 use crate::time::Duration;
 
@@ -22,6 +23,12 @@ pub(super) const IPPROTO_TCP: i32 = 6;
 /// `IPPROTO_IPV6`
 pub(super) const IPPROTO_IPV6: i32 = 41;
 
+/// `IPPROTO_UDP`
+const IPPROTO_UDP: i32 = 17;
+/// `IPPROTO_ICMPV6`
+const IPPROTO_ICMPV6: i32 = 58;
+
+const ICMP6_FILTER: i32 = 18;
 const SO_SNDBUF: i32 = 0x1001;
 const SO_RCVBUF: i32 = 0x1002;
 const SO_SNDLOWAT: i32 = 0x1003;
@@ -32,16 +39,10 @@ const SO_ERROR: i32 = 0x1007;
 const SO_TYPE: i32 = 0x1008;
 const SO_LISTENQLIMIT: i32 = 0x1011;
 const SO_LISTENQLEN: i32 = 0x1012;
+const SO_LISTENINCQLEN: i32 = 0x1013;
+const SO_SETFIB: i32 = 0x1014;
 const SO_PROTOCOL: i32 = 0x1016;
 const SO_DOMAIN: i32 = 0x1019;
-
-const IP_TOS: i32 = 3;
-const IP_TTL: i32 = 4;
-const IP_MINTTL: i32 = 66;
-const IPV6_UNICAST_HOPS: i32 = 4;
-const IPV6_V6ONLY: i32 = 27;
-const IPV6_USE_MIN_MTU: i32 = 42;
-const IPV6_TCLASS: i32 = 61;
 
 /// The options that are bits of `so_options`.
 const BITS: u32 = SO_DEBUG
@@ -52,8 +53,19 @@ const BITS: u32 = SO_DEBUG
     | SO_REUSEPORT
     | SO_REUSEPORT_LB
     | SO_OOBINLINE
+    | SO_USELOOPBACK
     | SO_TIMESTAMP
-    | SO_NOSIGPIPE;
+    | SO_BINTIME
+    | SO_NOSIGPIPE
+    | SO_NO_DDP
+    | SO_NO_OFFLOAD
+    | SO_RERROR;
+
+/// The one bit of `so_options` that an option is, if it is one of `bits`.
+fn option_bit(name: i32, bits: u32) -> Option<u32> {
+    let bit = u32::try_from(name).ok()?;
+    (bit.is_power_of_two() && bits & bit != 0).then_some(bit)
+}
 
 /// An `int` out of an option's bytes (`sooptcopyin`): `EINVAL` where there are too few.
 pub(crate) fn int(value: &[u8]) -> Result<i32, Errno> {
@@ -96,13 +108,24 @@ impl Inet {
         if entry.inp.dropped() {
             return Err(Errno::ECONNRESET);
         }
-        match level {
-            IPPROTO_IP => set_ip(entry, name, value),
-            IPPROTO_IPV6 => set_ip6(entry, name, value),
-            IPPROTO_TCP if proto == Proto::Tcp => self
+        match (level, entry.so.so_domain) {
+            (IPPROTO_IP, Domain::Inet) => set_ip(entry, name, value),
+            (IPPROTO_IPV6, Domain::Inet6) => {
+                set_ip6(entry, name, value)?;
+                if name == IPV6_USE_MIN_MTU {
+                    self.with_conn(so, cx, |conn| conn.use_min_mtu());
+                }
+                Ok(())
+            }
+            (IPPROTO_ICMPV6, Domain::Inet6) if proto == Proto::Raw(58) => {
+                set_icmp6(entry, name, value)
+            }
+            (IPPROTO_TCP, _) if proto == Proto::Tcp => self
                 .with_conn(so, cx, |conn| conn.set_option(name, value))
                 .unwrap_or(Err(Errno::EBADF)),
-            _ => Err(Errno::ENOPROTOOPT),
+            (IPPROTO_UDP, _) if proto == Proto::Udp => Err(Errno::ENOPROTOOPT),
+            // Neither ip_ctloutput nor ip6_ctloutput knows another level than its own.
+            _ => Err(Errno::EINVAL),
         }
     }
 
@@ -125,8 +148,7 @@ impl Inet {
     fn set_socket(&mut self, so: SoId, name: i32, value: &[u8]) -> Result<(), Errno> {
         let max = self.tcp.sysctl.sb_max_adj();
         let entry = self.get_mut(so).ok_or(Errno::EBADF)?;
-        if name > 0 && name as u32 & BITS == name as u32 {
-            let bit = name as u32;
+        if let Some(bit) = option_bit(name, BITS) {
             entry.so.so_options &= !bit;
             entry.so.so_options |= if int(value)? != 0 { bit } else { 0 };
             return Ok(());
@@ -136,7 +158,7 @@ impl Inet {
                 let onoff = int(value)?;
                 let linger = int(&value[4..])?;
                 if !(0..=i32::from(u16::MAX)).contains(&linger) {
-                    return Err(Errno::EINVAL);
+                    return Err(Errno::EDOM);
                 }
                 entry.so.so_linger = linger;
                 entry.so.so_options &= !SO_LINGER;
@@ -146,14 +168,21 @@ impl Inet {
             SO_SNDBUF | SO_RCVBUF | SO_SNDLOWAT | SO_RCVLOWAT => {
                 set_buffer(entry, name, int(value)?, max)
             }
-            SO_SNDTIMEO => {
-                entry.so.so_snd.sb_timeo = timeval(value)?;
+            SO_SNDTIMEO | SO_RCVTIMEO => {
+                let span = timeval(value)?;
+                let so = &mut entry.so;
+                // A listener keeps it for those that it will accept.
+                *match (&mut so.sol, name == SO_SNDTIMEO) {
+                    (Some(sol), true) => &mut sol.sol_sbsnd.timeo,
+                    (Some(sol), false) => &mut sol.sol_sbrcv.timeo,
+                    (None, true) => &mut so.so_snd.sb_timeo,
+                    (None, false) => &mut so.so_rcv.sb_timeo,
+                } = span;
                 Ok(())
             }
-            SO_RCVTIMEO => {
-                entry.so.so_rcv.sb_timeo = timeval(value)?;
-                Ok(())
-            }
+            // There is one forwarding table.
+            SO_SETFIB if int(value)? == 0 => Ok(()),
+            SO_SETFIB => Err(Errno::EINVAL),
             _ => Err(Errno::ENOPROTOOPT),
         }
     }
@@ -177,13 +206,18 @@ impl Inet {
         if entry.inp.dropped() {
             return Err(Errno::ECONNRESET);
         }
-        match level {
-            IPPROTO_IP => get_ip(entry, cx, name),
-            IPPROTO_IPV6 => get_ip6(entry, cx, name),
-            IPPROTO_TCP if proto == Proto::Tcp => self
+        match (level, entry.so.so_domain) {
+            (IPPROTO_IP, Domain::Inet) => get_ip(entry, cx, name),
+            (IPPROTO_IPV6, Domain::Inet6) => get_ip6(entry, cx, name),
+            (IPPROTO_ICMPV6, Domain::Inet6) if proto == Proto::Raw(58) => match name {
+                ICMP6_FILTER => Ok(entry.inp.icmp6filt.map_or(vec![0xff; 32], |f| f.to_vec())),
+                _ => Err(Errno::ENOPROTOOPT),
+            },
+            (IPPROTO_TCP, _) if proto == Proto::Tcp => self
                 .with_conn(so, cx, |conn| conn.get_option(name))
                 .unwrap_or(Err(Errno::EBADF)),
-            _ => Err(Errno::ENOPROTOOPT),
+            (IPPROTO_UDP, _) if proto == Proto::Udp => Err(Errno::ENOPROTOOPT),
+            _ => Err(Errno::EINVAL),
         }
     }
 
@@ -252,9 +286,7 @@ fn get_socket(entry: &mut Entry, name: i32) -> Result<Vec<u8>, Errno> {
         None => (BufSettings::of(&so.so_rcv), BufSettings::of(&so.so_snd)),
     };
     let value = match name {
-        n if n > 0 && n as u32 & (BITS | SO_ACCEPTCONN) == n as u32 => {
-            (so.so_options & n as u32) as i32
-        }
+        n if option_bit(n, BITS | SO_ACCEPTCONN).is_some() => (so.so_options & n as u32) as i32,
         n if n == SO_LINGER as i32 => {
             let onoff = (so.so_options & SO_LINGER) as i32;
             return Ok([onoff.to_le_bytes(), so.so_linger.to_le_bytes()].concat());
@@ -280,6 +312,8 @@ fn get_socket(entry: &mut Entry, name: i32) -> Result<Vec<u8>, Errno> {
             super::Domain::Inet => 2,
             super::Domain::Inet6 => 28,
         },
+        // Connections wait in the SYN cache, not in a queue (sol_incqlen is always 0).
+        SO_LISTENINCQLEN => 0,
         SO_LISTENQLIMIT => so.sol.as_ref().map_or(0, |sol| sol.sol_qlimit as i32),
         SO_LISTENQLEN => so.sol.as_ref().map_or(0, |sol| sol.sol_comp.len() as i32),
         _ => return Err(Errno::ENOPROTOOPT),
@@ -292,81 +326,12 @@ fn timeval_bytes(span: Duration) -> Vec<u8> {
     [sec.to_le_bytes(), usec.to_le_bytes()].concat()
 }
 
-fn byte(value: i32) -> Result<u8, Errno> {
-    u8::try_from(value).map_err(|_| Errno::EINVAL)
-}
-
-fn set_ip(entry: &mut Entry, name: i32, value: &[u8]) -> Result<(), Errno> {
-    let value = int(value)?;
-    match name {
-        IP_TOS => {
-            // TCP owns the two ECN bits (tcp_ctloutput_set).
-            let mask = if matches!(entry.pcb, Pcb::Tcp(_)) {
-                !3
-            } else {
-                !0
-            };
-            entry.inp.inp_ip_tos = value as u8 & mask;
-        }
-        IP_TTL if value == 0 => return Err(Errno::EINVAL),
-        IP_TTL => entry.inp.inp_ip_ttl = Some(byte(value)?),
-        IP_MINTTL => entry.inp.inp_ip_minttl = byte(value)?,
-        _ => return Err(Errno::ENOPROTOOPT),
+/// Which ICMPv6 types a raw socket receives (`icmp6_ctloutput`; RFC 3542 section 3.2).
+fn set_icmp6(entry: &mut Entry, name: i32, value: &[u8]) -> Result<(), Errno> {
+    if name != ICMP6_FILTER {
+        return Err(Errno::ENOPROTOOPT);
     }
+    let filter = value.try_into().map_err(|_| Errno::EMSGSIZE)?;
+    entry.inp.icmp6filt = Some(filter);
     Ok(())
-}
-
-fn get_ip(entry: &Entry, cx: &Cx<'_>, name: i32) -> Result<Vec<u8>, Errno> {
-    let value = match name {
-        IP_TOS => entry.inp.inp_ip_tos,
-        IP_TTL => {
-            let any = crate::net::inpcb::unspecified(false);
-            entry
-                .inp
-                .inp_ip_ttl
-                .unwrap_or_else(|| cx.ip.default_ttl(any))
-        }
-        IP_MINTTL => entry.inp.inp_ip_minttl,
-        _ => return Err(Errno::ENOPROTOOPT),
-    };
-    Ok(i32::from(value).to_le_bytes().to_vec())
-}
-
-fn set_ip6(entry: &mut Entry, name: i32, value: &[u8]) -> Result<(), Errno> {
-    let value = int(value)?;
-    match name {
-        IPV6_UNICAST_HOPS if value == -1 => entry.inp.in6p_hops = None,
-        IPV6_UNICAST_HOPS => entry.inp.in6p_hops = Some(byte(value)?),
-        IPV6_TCLASS if value == -1 => entry.inp.in6p_tclass = 0,
-        IPV6_TCLASS => entry.inp.in6p_tclass = byte(value)?,
-        IPV6_USE_MIN_MTU => entry.inp.minmtu = value == 1,
-        IPV6_V6ONLY => {
-            if entry.inp.inc.lport != 0 {
-                return Err(Errno::EINVAL);
-            }
-            entry.inp.inp_flags &= !IN6P_IPV6_V6ONLY;
-            entry.inp.inp_flags |= if value != 0 { IN6P_IPV6_V6ONLY } else { 0 };
-        }
-        _ => return Err(Errno::ENOPROTOOPT),
-    }
-    Ok(())
-}
-
-fn get_ip6(entry: &Entry, cx: &Cx<'_>, name: i32) -> Result<Vec<u8>, Errno> {
-    let value = match name {
-        IPV6_UNICAST_HOPS => {
-            let any = crate::net::inpcb::unspecified(true);
-            i32::from(
-                entry
-                    .inp
-                    .in6p_hops
-                    .unwrap_or_else(|| cx.ip.default_ttl(any)),
-            )
-        }
-        IPV6_TCLASS => i32::from(entry.inp.in6p_tclass),
-        IPV6_USE_MIN_MTU => i32::from(entry.inp.minmtu),
-        IPV6_V6ONLY => i32::from(entry.inp.inp_flags & IN6P_IPV6_V6ONLY != 0),
-        _ => return Err(Errno::ENOPROTOOPT),
-    };
-    Ok(value.to_le_bytes().to_vec())
 }

@@ -39,7 +39,8 @@ impl Entry {
     pub(crate) fn reuse(&self) -> Reuse {
         Reuse {
             addr: self.so.option(SO_REUSEADDR),
-            port: self.so.option(SO_REUSEPORT | SO_REUSEPORT_LB),
+            port: self.so.option(SO_REUSEPORT),
+            lb: self.so.option(SO_REUSEPORT_LB),
         }
     }
 }

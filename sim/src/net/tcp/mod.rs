@@ -213,6 +213,9 @@ impl Tcp {
     }
 }
 
+/// What the UDP encapsulation of TCP listens on.
+const TUNNELING_PORT: &str = "net.inet.tcp.udp_tunneling_port";
+
 impl Inet {
     /// When a timer of TCP is due next.
     pub fn next_timer(&self) -> Option<Instant> {
@@ -253,10 +256,17 @@ impl Inet {
         self.tcp.sysctl.get(name)
     }
 
-    /// Sets a variable by name: `ENOENT` for an unknown one, `EINVAL` outside its range.
+    /// Sets a variable by name: `ENOENT` for an unknown one, `EINVAL` outside its range, `EADDRINUSE`
+    /// for a tunneling port that a socket has, which leaves tunneling off.
     pub fn sysctl_set(&mut self, cx: &mut Cx<'_>, name: &str, value: i64) -> Result<(), Errno> {
         let old = self.tcp.sysctl.clone();
         self.tcp.sysctl.set(name, value)?;
+        let tunnel = self.tunnel_port().filter(|_| name == TUNNELING_PORT);
+        if tunnel.is_some_and(|port| self.udb.has_port(port)) {
+            // The kernel's own sockets find the port taken (tcp_over_udp_start).
+            self.tcp.sysctl.udp_tunneling_port = 0;
+            return Err(Errno::EADDRINUSE);
+        }
         self.tcp.fastopen_sysctl(cx, &old);
         if self.tcp.sysctl.hostcache_purgenow != 0 {
             self.tcp.sysctl.hostcache_purgenow = 0;

@@ -26,6 +26,8 @@ const TCP_KEEPCNT: i32 = 1024;
 const TCP_FASTOPEN: i32 = 1025;
 const TCP_FUNCTION_BLK: i32 = 8192;
 
+/// The segment size that fits the minimum MTU of IPv6 (`netinet/tcp.h`).
+const TCP6_MSS: u32 = 1220;
 /// Bytes of a stack's name in `struct tcp_function_set`, which a count follows.
 const TCP_FUNCTION_NAME_LEN_MAX: usize = 32;
 /// The one stack that there is.
@@ -80,6 +82,17 @@ impl Conn<'_, '_> {
             _ => return Err(Errno::ENOPROTOOPT),
         }
         Ok(())
+    }
+
+    /// `IPV6_USE_MIN_MTU` was set: the SYN offers what fits the minimum MTU from now on, whatever the
+    /// value, and a connection that has begun sends no more where it is to be always
+    /// (`tcp6_use_min_mtu`).
+    pub(crate) fn use_min_mtu(&mut self) {
+        self.inp.minmtu = true;
+        let begun = self.tp.t_state >= State::SynSent && self.inp.inc.is_v6();
+        if begun && self.inp.ip6po_minmtu == 1 {
+            self.tp.t_maxseg = self.tp.t_maxseg.min(TCP6_MSS);
+        }
     }
 
     fn set_flag(&mut self, flag: u32, on: bool) {

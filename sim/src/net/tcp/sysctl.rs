@@ -33,11 +33,18 @@ macro_rules! variables {
                 }
             }
 
-            /// Sets a variable; `ENOENT` where there is none, `EINVAL` outside its range.
+            /// Sets a variable; `ENOENT` where there is none, `EINVAL` outside its range. A port becomes
+            /// the nearest that is allowed (`sysctl_net_ipport_check`).
             pub fn set(&mut self, name: &str, value: i64) -> Result<(), Errno> {
                 match name {
                     $($name => {
-                        if !$range.contains(&value) {
+                        let range = $range;
+                        let value = if clamped(name) {
+                            value.clamp(*range.start(), *range.end())
+                        } else {
+                            value
+                        };
+                        if !range.contains(&value) {
                             return Err(Errno::EINVAL);
                         }
                         self.$field = value;
@@ -51,6 +58,10 @@ macro_rules! variables {
 }
 
 const ANY: std::ops::RangeInclusive<i64> = i32::MIN as i64..=i32::MAX as i64;
+/// `IPPORT_RESERVED` to `IPPORT_MAX`; what is out of these ranges of ports is set to their nearer end.
+const PORT: std::ops::RangeInclusive<i64> = 1_024..=65_535;
+const LOWPORT: std::ops::RangeInclusive<i64> = 1..=1_023;
+const UNSIGNED: std::ops::RangeInclusive<i64> = 0..=u32::MAX as i64;
 const BOOL: std::ops::RangeInclusive<i64> = 0..=1;
 const MS: std::ops::RangeInclusive<i64> = 1..=i32::MAX as i64;
 
@@ -142,7 +153,28 @@ variables! {
     cubic: "net.inet.tcp.cc.algorithm_cubic" = 1, BOOL;
     maxsockbuf: "kern.ipc.maxsockbuf" = 2_097_152, 2_304..=i64::MAX;
     somaxconn: "kern.ipc.soacceptqueue" = 128, 1..=0x7fff_ffff / 3;
+    udp_blackhole: "net.inet.udp.blackhole" = 0, ANY;
+    udp_blackhole_local: "net.inet.udp.blackhole_local" = 0, BOOL;
+    udp_checksum: "net.inet.udp.checksum" = 1, ANY;
+    udp_sendspace: "net.inet.udp.maxdgram" = 9_216, UNSIGNED;
+    udp_recvspace: "net.inet.udp.recvspace" = 42_080, UNSIGNED;
+    raw_sendspace: "net.inet.raw.maxdgram" = 9_216, UNSIGNED;
+    raw_recvspace: "net.inet.raw.recvspace" = 9_216, UNSIGNED;
+    v6only: "net.inet6.ip6.v6only" = 1, ANY;
+    connect_inaddr_wild: "net.inet.ip.connect_inaddr_wild" = 0, ANY;
+    connect_in6addr_wild: "net.inet6.ip6.connect_in6addr_wild" = 0, ANY;
+    portrange_first: "net.inet.ip.portrange.first" = 10_000, PORT;
+    portrange_last: "net.inet.ip.portrange.last" = 65_535, PORT;
+    portrange_hifirst: "net.inet.ip.portrange.hifirst" = 49_152, PORT;
+    portrange_hilast: "net.inet.ip.portrange.hilast" = 65_535, PORT;
+    portrange_lowfirst: "net.inet.ip.portrange.lowfirst" = 1_023, LOWPORT;
+    portrange_lowlast: "net.inet.ip.portrange.lowlast" = 600, LOWPORT;
     icmplim: "net.inet.icmp.icmplim" = 200, 0..=i64::from(i32::MAX);
+}
+
+/// True for the variables that never refuse a value.
+fn clamped(name: &str) -> bool {
+    name.starts_with("net.inet.ip.portrange.")
 }
 
 impl Sysctl {
@@ -177,6 +209,19 @@ mod tests {
         for name in Sysctl::NAMES {
             let value = sysctl.get(name).unwrap();
             assert_eq!(sysctl.set(name, value), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_port_out_of_range_becomes_the_nearest_that_is_allowed() {
+        let mut sysctl = Sysctl::default();
+        for (name, value, becomes) in [
+            ("net.inet.ip.portrange.first", 80, 1_024),
+            ("net.inet.ip.portrange.last", 70_000, 65_535),
+            ("net.inet.ip.portrange.lowlast", 0, 1),
+        ] {
+            assert_eq!(sysctl.set(name, value), Ok(()));
+            assert_eq!(sysctl.get(name), Ok(becomes), "{name}");
         }
     }
 

@@ -7,7 +7,7 @@ use super::{PROTO_UDP, UdpHeader};
 use crate::errno::Errno;
 use crate::net::cx::{Cx, IcmpError, SoId, SoWait};
 use crate::net::errmap::icmp_errmap;
-use crate::net::inpcb::{INP_ANONPORT, INP_IPV4, INP_IPV6, InConninfo, unspecified};
+use crate::net::inpcb::{INP_ANONPORT, INP_DONTFRAG, INP_IPV4, INP_IPV6, InConninfo, unspecified};
 use crate::net::packet::IpPacket;
 use crate::net::sockbuf::{Record, SBS_CANTSENDMORE};
 use crate::net::socket::bits::{SO_BROADCAST, SS_ISCONNECTED};
@@ -21,7 +21,8 @@ impl Inet {
     /// Takes in a datagram.
     ///
     /// # Errors
-    /// [`Unwanted::Port`] where nobody has the port; in silence where it is malformed.
+    /// [`Unwanted::Port`] where nobody has the port; in silence where it is malformed, and where the
+    /// host is a black hole (`net.inet.udp.blackhole`).
     pub fn udp_input(
         &mut self,
         cx: &mut Cx<'_>,
@@ -42,7 +43,13 @@ impl Inet {
             self.udb.lookup(&inc, true).into_iter().collect()
         };
         if takers.is_empty() {
-            return Err(Unwanted::Port);
+            let sysctl = &self.tcp.sysctl;
+            let hidden = sysctl.udp_blackhole_local != 0 || !cx.ip.is_local(packet.src);
+            return Err(if sysctl.udp_blackhole != 0 && hidden {
+                Unwanted::Silently
+            } else {
+                Unwanted::Port
+            });
         }
         let from = SocketAddr::new(packet.src, header.sport);
         for so in takers {
@@ -109,7 +116,8 @@ impl Inet {
             faddr: ends.1,
             fport: u16::from_be_bytes([ports[2], ports[3]]),
         };
-        let Some(so) = self.udb.lookup(&inc, true) else {
+        // Only a connected socket asked for this peer's packets (udp_common_ctlinput, in6_pcbnotify).
+        let Some(so) = self.udb.lookup_exact(&inc) else {
             return;
         };
         if let Some(entry) = self.get_mut(so) {
@@ -136,6 +144,7 @@ impl Inet {
         if port == 0 {
             return Err(Errno::EADDRNOTAVAIL);
         }
+        let addr = self.connect_address(addr)?;
         let entry = self.get(so).ok_or(Errno::EBADF)?;
         if cx.ip.is_broadcast(addr) && !entry.so.option(SO_BROADCAST) {
             return Err(Errno::EACCES);
@@ -154,7 +163,13 @@ impl Inet {
             sport: lport,
             dport: port,
         };
-        let payload = header.emit(src, addr, data);
+        let mut payload = header.emit(src, addr, data);
+        if self.tcp.sysctl.udp_checksum == 0
+            && src.is_ipv4()
+            && let Some(sum) = payload.get_mut(6..8)
+        {
+            sum.fill(0);
+        }
         self.send_datagram(cx, so, PROTO_UDP, (src, addr), payload)?;
         Ok(data.len())
     }
@@ -173,15 +188,17 @@ impl Inet {
         if let Some(errno) = entry.so.so_error.take() {
             return Err(errno);
         }
+        let connected = entry.so.state(SS_ISCONNECTED);
+        if !connected && to.is_none() {
+            return Err(Errno::EDESTADDRREQ);
+        }
         if len > MAX_DATA || len as u64 > u64::from(entry.so.so_snd.sb_hiwat) {
             return Err(Errno::EMSGSIZE);
         }
-        let connected = entry.so.state(SS_ISCONNECTED);
         match to {
             Some(_) if connected => Err(Errno::EISCONN),
             Some(to) => Ok((Self::unmap(entry, to.ip())?, to.port())),
-            None if connected => Ok((entry.inp.inc.faddr, entry.inp.inc.fport)),
-            None => Err(Errno::EDESTADDRREQ),
+            None => Ok((entry.inp.inc.faddr, entry.inp.inc.fport)),
         }
     }
 
@@ -203,7 +220,8 @@ impl Inet {
             fport: if entry.inp.inc.fport == 0 { 0 } else { port },
             lport: 0,
         };
-        let lport = self.udb.ephemeral_port(&wanted, cx.rng)?;
+        let range = self.port_range(entry);
+        let lport = self.udb.ephemeral_port(&wanted, range, cx.rng)?;
         if let Some(entry) = self.get_mut(so) {
             entry.inp.inc.lport = lport;
             entry.inp.inp_flags |= INP_ANONPORT;
@@ -233,7 +251,7 @@ impl Inet {
             tos: entry.inp.tos(v6),
             ttl,
             flow: if v6 { entry.inp.inp_flow } else { 0 },
-            df: false,
+            df: !v6 && entry.inp.inp_flags & INP_DONTFRAG != 0,
             proto,
             payload,
         })
@@ -278,11 +296,10 @@ impl Inet {
         if peer.port() == 0 && !raw {
             return Err(Errno::EADDRNOTAVAIL);
         }
-        // The unspecified address as a peer means this host (`in_pcbconnect`).
-        let addr = if addr.is_unspecified() {
-            loopback_like(addr)
-        } else {
+        let addr = if raw {
             addr
+        } else {
+            self.connect_address(addr)?
         };
         let mut inc = entry.inp.inc;
         inc.faddr = addr;
@@ -297,7 +314,8 @@ impl Inet {
         }
         inc.fport = peer.port();
         if inc.lport == 0 {
-            inc.lport = self.udb.ephemeral_port(&inc, cx.rng)?;
+            let range = self.port_range(entry);
+            inc.lport = self.udb.ephemeral_port(&inc, range, cx.rng)?;
         } else if self.udb.lookup_exact(&inc).is_some() {
             return Err(Errno::EADDRINUSE);
         }
@@ -313,12 +331,5 @@ impl Inet {
         entry.so.so_state &= !SS_ISCONNECTED;
         self.settle(so, cx.now);
         Ok(())
-    }
-}
-
-fn loopback_like(any: IpAddr) -> IpAddr {
-    match any {
-        IpAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
     }
 }

@@ -55,18 +55,34 @@ impl Inet {
             src => src,
         };
         let mut payload = data.to_vec();
-        if proto == ICMPV6 && dst.is_ipv6() {
-            // The kernel's to fill in (RFC 3542 section 3.1).
-            let Some(field) = payload.get_mut(2..4) else {
+        if let Some(at) = checksum_at(entry).filter(|_| dst.is_ipv6()) {
+            // The kernel's to fill in (RFC 3542 section 3.1; rip6_output).
+            let Some(field) = payload.get_mut(at..at + 2) else {
                 return Err(Errno::EINVAL);
             };
             field.fill(0);
             let sum = transport_cksum(src, dst, proto, &payload).to_be_bytes();
-            payload[2..4].copy_from_slice(&sum);
+            payload[at..at + 2].copy_from_slice(&sum);
         }
         self.send_datagram(cx, so, proto, (src, dst), payload)?;
         Ok(data.len())
     }
+}
+
+/// Where in its payload a packet of this socket has a checksum.
+fn checksum_at(entry: &Entry) -> Option<usize> {
+    match entry.so.so_proto {
+        Proto::Raw(ICMPV6) => Some(2),
+        _ => usize::try_from(entry.inp.in6p_cksum).ok(),
+    }
+}
+
+/// Whether a filter lets a type of ICMPv6 through (`ICMP6_FILTER_WILLPASS`, `netinet/icmp6.h`): bit
+/// `type % 32` of the 32-bit word `type / 32`, little endian here.
+fn passes(filter: &[u8; 32], kind: usize) -> bool {
+    filter
+        .get(kind / 8)
+        .is_some_and(|byte| byte & (1 << (kind % 8)) != 0)
 }
 
 /// True where a raw socket takes a packet: family, protocol (0 is any), bound and peer address.
@@ -78,6 +94,18 @@ fn wants(entry: &Entry, packet: &IpPacket) -> bool {
         Domain::Inet => packet.dst.is_ipv4(),
         Domain::Inet6 => packet.dst.is_ipv6(),
     };
+    // What a filter blocks, and what has a wrong checksum where there is to be one (rip6_input).
+    let kind = usize::from(packet.payload.first().copied().unwrap_or(0));
+    let blocked = packet.proto == ICMPV6
+        && entry
+            .inp
+            .icmp6filt
+            .is_some_and(|filter| !passes(&filter, kind));
+    let sum = || transport_cksum(packet.src, packet.dst, packet.proto, &packet.payload);
+    let summed = proto != ICMPV6 && entry.inp.in6p_cksum != -1;
+    if family && packet.dst.is_ipv6() && (blocked || (summed && sum() != 0)) {
+        return false;
+    }
     let bound_to = |own: IpAddr, theirs: IpAddr| own.is_unspecified() || own == theirs;
     family
         && (proto == 0 || proto == packet.proto)

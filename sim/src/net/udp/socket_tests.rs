@@ -61,6 +61,9 @@ impl Host {
         let so = self.socket(domain, Proto::Udp);
         self.with(|inet, cx| {
             inet.get_mut(so).unwrap().so.so_options |= SO_REUSEPORT;
+            if domain == Domain::Inet6 {
+                inet.get_mut(so).unwrap().inp.set_v6only(false);
+            }
             inet.sobind(cx, so, at(laddr)).unwrap();
         });
         so
