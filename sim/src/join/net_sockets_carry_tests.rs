@@ -24,9 +24,9 @@ use crate::net::sockbuf::{Bytes, Record, SB_AUTOSIZE, SBS_RCVATMARK, Sockbuf};
 use crate::net::socket::{BufSettings, Listen, Proto};
 use crate::net::tcp::flags::{TF_ACKNOW, TF_FASTOPEN, TF_LRD, TF_SACK_PERMIT, TF2_ECN_PERMIT};
 use crate::net::tcp::{
-    Algorithm, Bucket, CcVar, ClientEntry, Cookies, Cubic, Fastopen, Hostcache, Isn, Keys, Metrics,
-    Reason, SackBlk, SackHint, SackHole, Sc, Segq, SegqEntry, Seq, State, Sysctl, Tcp, Tcpcb,
-    ticks,
+    Algorithm, Bucket, CcVar, ChallengeAck, ClientEntry, Cookies, Cubic, Fastopen, Hostcache, Isn,
+    Keys, Metrics, Reason, SackBlk, SackHint, SackHole, Sc, Segq, SegqEntry, Seq, State, Sysctl,
+    Tcp, Tcpcb, ticks,
 };
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
@@ -170,8 +170,10 @@ fn tcpcb() -> Tcpcb {
         t_blackhole_enter: 2,
         t_blackhole_exit: 3,
         t_pmtud_saved_maxseg: 1_460,
-        t_challenge_ack_end: NOW.after(Duration::from_millis(900)),
-        t_challenge_ack_cnt: 4,
+        t_challenge_ack: ChallengeAck {
+            end: NOW.after(Duration::from_millis(900)),
+            cnt: 4,
+        },
         t_scep: 11,
         t_rcep: 12,
         t_fbyte_in: 97_001,
@@ -314,6 +316,10 @@ fn embryo(inc: InConninfo) -> Sc {
         sc_requested_r_scale: 6,
         sc_flags: 0x86,
         sc_tfo_cookie: Some(10),
+        sc_challenge_ack: ChallengeAck {
+            end: NOW.after(Duration::from_millis(800)),
+            cnt: 3,
+        },
         minmtu: true,
         age: 0,
     }

@@ -13,8 +13,8 @@ use super::net::{Unfit, Unmovable};
 use crate::errno::Errno;
 use crate::net::cx::SoId;
 use crate::net::tcp::{
-    Algorithm, CcVar, Cubic, SackBlk, SackHint, SackHole, Segq, SegqEntry, State, Sysctl, Tcpcb,
-    Ticks, Timer, ticks,
+    Algorithm, CcVar, ChallengeAck, Cubic, SackBlk, SackHint, SackHole, Segq, SegqEntry, State,
+    Sysctl, Tcpcb, Ticks, Timer, ticks,
 };
 use crate::time::{Duration, Instant};
 
@@ -422,8 +422,8 @@ pub(super) fn tcpcb_record(
         t_ccv: ccv(&tp.t_ccv, sysctl, tick),
         t_rcep: tp.t_rcep,
         t_scep: tp.t_scep,
-        t_challenge_ack_end: left(now, tp.t_challenge_ack_end),
-        t_challenge_ack_cnt: tp.t_challenge_ack_cnt,
+        t_challenge_ack_end: left(now, tp.t_challenge_ack.end),
+        t_challenge_ack_cnt: tp.t_challenge_ack.cnt,
         tfo: tfo(tp),
         signature_key: None,
         t_sndzerowin: tp.t_sndzerowin,
@@ -584,8 +584,10 @@ fn times(tp: &mut Tcpcb, record: &sock::Tcpcb, now: Instant) {
     tp.t_keepintvl = as_ticks(record.t_keepintvl);
     tp.t_keepcnt = record.t_keepcnt;
     tp.t_maxunacktime = as_ticks(record.t_maxunacktime);
-    tp.t_challenge_ack_end = record
-        .t_challenge_ack_end
-        .map_or(Instant::BOOT, |left| now.after(left));
-    tp.t_challenge_ack_cnt = record.t_challenge_ack_cnt;
+    tp.t_challenge_ack = ChallengeAck {
+        end: record
+            .t_challenge_ack_end
+            .map_or(Instant::BOOT, |left| now.after(left)),
+        cnt: record.t_challenge_ack_cnt,
+    };
 }

@@ -401,7 +401,7 @@ fn look(stack: &Vnet<Inet>, seen: &mut BTreeSet<String>) {
             tp.t_tfo_pending_count.is_some_and(|n| n > 0),
             "counted Fast Open",
         );
-        note(tp.t_challenge_ack_cnt > 0, "challenge");
+        note(tp.t_challenge_ack.cnt > 0, "challenge");
         note(tp.t_ccv.cubic.t_epoch != 0, "epoch");
         note(tp.t_rtttime != 0, "timed segment");
         note(tp.t_softerror.is_some(), "soft error");

@@ -10,7 +10,7 @@ use vpscore::sock::{self, Seq};
 use super::net::{Unfit, Unmovable, in_addr, ip_addr};
 use super::net_sockets_so::{conninfo_record, restore_conninfo};
 use super::net_sockets_tcp::{age, ago, left};
-use crate::net::tcp::{Bucket, ClientEntry, Metrics, Reason, Sc, Tcp, ticks};
+use crate::net::tcp::{Bucket, ChallengeAck, ClientEntry, Metrics, Reason, Sc, Tcp, ticks};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -299,8 +299,8 @@ pub(super) fn syncache_record(
         sc_requested_s_scale: sc.sc_requested_s_scale,
         sc_requested_r_scale: sc.sc_requested_r_scale,
         sc_flags: sc.sc_flags,
-        sc_challenge_ack_cnt: 0,
-        sc_challenge_ack_end: None,
+        sc_challenge_ack_cnt: sc.sc_challenge_ack.cnt,
+        sc_challenge_ack_end: left(now, sc.sc_challenge_ack.end),
         sc_cred,
         sc_tfo_cookie: sc.sc_tfo_cookie.map(u64::to_ne_bytes),
     }
@@ -328,6 +328,12 @@ pub(super) fn restore_syncache(record: &sock::Syncache, tcp: &mut Tcp, now: Inst
         sc_requested_r_scale: record.sc_requested_r_scale,
         sc_flags: record.sc_flags,
         sc_tfo_cookie: record.sc_tfo_cookie.map(u64::from_ne_bytes),
+        sc_challenge_ack: ChallengeAck {
+            end: record
+                .sc_challenge_ack_end
+                .map_or(Instant::BOOT, |left| now.after(left)),
+            cnt: record.sc_challenge_ack_cnt,
+        },
         minmtu,
         age: 0,
     };

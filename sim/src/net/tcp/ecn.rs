@@ -3,7 +3,7 @@
 
 use super::Conn;
 use super::flags::{TF_ACKNOW, TF_FORCEDATA, TF2_ECN_PERMIT, TF2_ECN_SND_CWR, TF2_ECN_SND_ECE};
-use super::wire::{Segment, TH_ACK, TH_CWR, TH_ECE};
+use super::wire::{Segment, TH_ACK, TH_CWR, TH_ECE, TH_SYN};
 
 /// `IPTOS_ECN_MASK`
 pub(crate) const ECN_MASK: u8 = 0x03;
@@ -45,7 +45,8 @@ impl Conn<'_, '_> {
             self.tp.t_rcep += 1;
             self.tp.t_flags2 |= TF2_ECN_SND_ECE;
         }
-        if seg.has(TH_ECE) {
+        // On a SYN the flag belongs to the negotiation.
+        if seg.flags & (TH_SYN | TH_ECE) == TH_ECE {
             self.tp.t_scep += 1;
             return true;
         }

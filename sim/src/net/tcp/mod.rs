@@ -59,7 +59,7 @@ pub use hostcache::{Hostcache, Metrics};
 pub use info::TcpInfo;
 pub use options::{Accept, SackBlk, TcpOpt};
 pub use reass::{Segq, SegqEntry};
-pub(crate) use respond::Reason;
+pub(crate) use respond::{ChallengeAck, Reason};
 pub use seq::Seq;
 #[cfg(test)]
 pub(crate) use syncache::Cookies;

@@ -10,6 +10,7 @@ use super::flags::{TF_NOOPT, TF_RCVD_TSTMP, TF_SIGNATURE};
 use super::options::TcpOpt;
 use super::seq::Seq;
 use super::subr::not_unicast;
+use super::sysctl::Sysctl;
 use super::wire::{Header, IPPROTO_TCP, Segment, TH_ACK, TH_FIN, TH_RST, TH_SYN, fill_checksum};
 use super::{Conn, Tcp};
 use crate::errno::Errno;
@@ -48,6 +49,34 @@ impl Bandlim {
         }
         entry.1 += 1;
         entry.1 <= limit
+    }
+}
+
+/// Challenge acknowledgements of a connection or of an entry of the SYN cache: when the span in which
+/// they are counted ends, and how many were sent in it (`tcp_challenge_ack_check`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ChallengeAck {
+    pub(crate) end: Instant,
+    pub(crate) cnt: u32,
+}
+
+impl ChallengeAck {
+    /// Counts one more; false where it is one too many
+    /// (`net.inet.tcp.ack_war_timewindow`, `net.inet.tcp.ack_war_cnt`).
+    pub(crate) fn allow(&mut self, sysctl: &Sysctl, now: Instant) -> bool {
+        let (window, count) = (sysctl.ack_war_timewindow, sysctl.ack_war_cnt);
+        if window == 0 || count == 0 {
+            return true;
+        }
+        if self.end <= now {
+            self.cnt = 0;
+            self.end = now.after(Duration::from_millis(window as u64));
+        }
+        if i64::from(self.cnt) >= count {
+            return false;
+        }
+        self.cnt += 1;
+        true
     }
 }
 
@@ -170,29 +199,47 @@ impl Conn<'_, '_> {
     pub(crate) fn send_segment(
         &mut self,
         header: Header,
-        mut bytes: Vec<u8>,
+        bytes: Vec<u8>,
         signature_at: Option<usize>,
         ect: u8,
         df: bool,
         port: u16,
     ) -> Result<(), Errno> {
-        if let Some(at) = signature_at {
-            self.tcp
-                .md5_sign(header.src.0, header.dst.0, &mut bytes, at)?;
-        }
-        let v6 = header.dst.0.is_ipv6();
         let out = Outgoing {
+            flow: if header.dst.0.is_ipv6() {
+                self.inp.inp_flow
+            } else {
+                0
+            },
+            ..self.outgoing(&header, ect, df, port)
+        };
+        self.sign_and_send(out, bytes, signature_at)
+    }
+
+    /// A packet with the connection's hop limit and traffic class, and no flow label.
+    fn outgoing(&self, header: &Header, ect: u8, df: bool, port: u16) -> Outgoing {
+        let v6 = header.dst.0.is_ipv6();
+        let ttl = self.inp.ttl(v6);
+        Outgoing {
             src: header.src.0,
             dst: header.dst.0,
             tos: self.inp.tos(v6) & !ECN_MASK | ect,
-            ttl: self
-                .inp
-                .ttl(v6)
-                .unwrap_or_else(|| self.cx.ip.default_ttl(header.dst.0)),
-            flow: if v6 { self.inp.inp_flow } else { 0 },
+            ttl: ttl.unwrap_or_else(|| self.cx.ip.default_ttl(header.dst.0)),
+            flow: 0,
             df,
             port,
-        };
+        }
+    }
+
+    fn sign_and_send(
+        &mut self,
+        out: Outgoing,
+        mut bytes: Vec<u8>,
+        signature_at: Option<usize>,
+    ) -> Result<(), Errno> {
+        if let Some(at) = signature_at {
+            self.tcp.md5_sign(out.src, out.dst, &mut bytes, at)?;
+        }
         self.tcp.ip_output(self.cx, out, bytes)
     }
 
@@ -221,7 +268,9 @@ impl Conn<'_, '_> {
         let bytes = header.emit(&options.bytes, 0);
         let df = self.tcp.sysctl.path_mtu_discovery != 0;
         self.tcp.stat.sndtotal += 1;
-        let _ = self.send_segment(header, bytes, options.signature_at, ect, df, port);
+        // tcp_respond writes the first word of an IPv6 header anew, without a flow label.
+        let out = self.outgoing(&header, ect, df, port);
+        let _ = self.sign_and_send(out, bytes, options.signature_at);
     }
 
     /// Answers a segment in the name of the connection, the way it came.
@@ -256,18 +305,9 @@ impl Conn<'_, '_> {
     /// Asks the peer to prove that it is the peer (RFC 5961), not more often than is healthy
     /// (`tcp_send_challenge_ack`).
     pub(crate) fn challenge_ack(&mut self, seg: &Segment) {
-        let window = self.tcp.sysctl.ack_war_timewindow;
-        let count = self.tcp.sysctl.ack_war_cnt;
-        if window != 0 && count != 0 {
-            let now = self.cx.now;
-            if self.tp.t_challenge_ack_end <= now {
-                self.tp.t_challenge_ack_cnt = 0;
-                self.tp.t_challenge_ack_end = now.after(Duration::from_millis(window as u64));
-            }
-            if i64::from(self.tp.t_challenge_ack_cnt) >= count {
-                return;
-            }
-            self.tp.t_challenge_ack_cnt += 1;
+        let now = self.cx.now;
+        if !self.tp.t_challenge_ack.allow(&self.tcp.sysctl, now) {
+            return;
         }
         let (ack, seq) = (self.tp.rcv_nxt, self.tp.snd_nxt);
         self.respond(seg, ack, seq, TH_ACK);

@@ -16,6 +16,7 @@ use super::flags::{TF_LRD, TF_REQ_SCALE, TF_REQ_TSTMP, TF_SACK_PERMIT};
 use super::fsm::State;
 use super::options::{MAX_SACK_BLKS, SackBlk};
 use super::reass::Segq;
+use super::respond::ChallengeAck;
 use super::seq::Seq;
 use super::sysctl::Sysctl;
 use crate::errno::Errno;
@@ -199,8 +200,7 @@ pub struct Tcpcb {
     pub(crate) t_pmtud_saved_maxseg: u32,
 
     // Challenge acknowledgements (RFC 5961).
-    pub(crate) t_challenge_ack_end: Instant,
-    pub(crate) t_challenge_ack_cnt: u32,
+    pub(crate) t_challenge_ack: ChallengeAck,
 
     // ECN.
     pub(crate) t_scep: u32,
@@ -314,8 +314,7 @@ impl Tcpcb {
             t_blackhole_enter: 0,
             t_blackhole_exit: 0,
             t_pmtud_saved_maxseg: 0,
-            t_challenge_ack_end: Instant::BOOT,
-            t_challenge_ack_cnt: 0,
+            t_challenge_ack: ChallengeAck::default(),
             t_scep: 0,
             t_rcep: 0,
             t_fbyte_in: 0,

@@ -149,10 +149,9 @@ impl Inet {
     /// (`syncache_tfo_expand`).
     fn tfo_open(&mut self, cx: &mut Cx<'_>, so: SoId, sc: Sc, seg: Segment, cookie: u64) {
         let Some(new) = self.syncache_socket(cx, so, &sc) else {
+            // Unlike a completed handshake's failure this one is silent: syncache_add has no socket to
+            // return and tcp_input takes that for an entry made.
             self.tcp.tfo_released.push(so);
-            if self.tcp.sysctl.syncache_rst_on_sock_fail != 0 {
-                self.tcp.dropwithreset(cx, &seg, Reason::Unlimited);
-            }
             return;
         };
         self.with_conn(new, cx, |conn| {

@@ -135,6 +135,7 @@ impl Tcp {
             sc_requested_r_scale: 0,
             sc_flags: 0,
             sc_tfo_cookie: None,
+            sc_challenge_ack: Default::default(),
             minmtu: listener.inp.minmtu,
             age: 0,
         };

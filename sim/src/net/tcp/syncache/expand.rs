@@ -18,6 +18,7 @@ use crate::net::cx::{Cx, SoId, SoWait};
 use crate::net::inpcb::{INP_IPV4, INP_IPV6, INP_SOCKREF};
 use crate::net::socket::bits::{SO_ACCEPTCONN, SS_ISCONNECTED, SS_NBIO};
 use crate::net::socket::{Inet, Pcb, Proto};
+use crate::time::Instant;
 
 /// What an acknowledgement for a listener amounts to.
 pub(crate) enum Expand {
@@ -43,30 +44,26 @@ impl Tcp {
         } else {
             self.syncache.entries.get(inc).cloned()
         };
-        let sc = match cached {
-            Some(sc) => {
-                if sc.sc_port != seg.port {
-                    return Expand::Unknown;
-                }
-                if !self.syncache_acceptable(&sc, seg) {
-                    return Expand::Silent;
-                }
-                self.syncache.remove(inc, self.sysctl.syncache_hashsize);
-                sc
-            }
-            None => match self.syncache_from_cookie(cx, inc, seg, listener) {
-                Some(sc) => sc,
-                None => return Expand::Unknown,
-            },
+        let Some(sc) = cached else {
+            return self.syncache_from_cookie(cx, inc, seg, listener);
         };
-        let signed = sc.sc_flags & SCF_SIGNATURE != 0;
-        if signed && !self.md5_check(seg) {
-            return Expand::Silent;
-        }
-        let in_window = seg.seq.gt(sc.sc_irs) && seg.seq.leq(sc.sc_irs + u32::from(sc.sc_wnd));
-        if seg.ack != sc.sc_iss + 1 || !in_window {
+        if sc.sc_port != seg.port {
             return Expand::Unknown;
         }
+        if !self.syncache_acceptable(&sc, seg) {
+            return Expand::Silent;
+        }
+        // RFC 9293 section 3.10.7.4, first check: the number must lie in the window.
+        if seg.seq.leq(sc.sc_irs) || seg.seq.gt(sc.sc_irs + u32::from(sc.sc_wnd)) {
+            self.syncache_challenge(cx, sc);
+            return Expand::Silent;
+        }
+        // Fifth check: an acknowledgement of something else is reset, and changes nothing here (FreeBSD
+        // commit 8af2f06a99b1).
+        if seg.ack != sc.sc_iss + 1 {
+            return Expand::Unknown;
+        }
+        self.syncache.remove(inc, self.sysctl.syncache_hashsize);
         Expand::Found(Box::new(sc))
     }
 
@@ -91,18 +88,27 @@ impl Tcp {
         inc: &Conninfo,
         seg: &Segment,
         listener: &Listener,
-    ) -> Option<Sc> {
-        if self.sysctl.syncookies == 0 {
-            return None;
+    ) -> Expand {
+        let expected = self.sysctl.syncookies != 0
+            && (self.cookies_only() || self.bucket_overflowed(inc, cx.now));
+        let sc = expected.then(|| self.syncookie_lookup(cx, inc, seg, listener));
+        let Some(sc) = sc.flatten() else {
+            return Expand::Unknown;
+        };
+        if sc.sc_flags & SCF_SIGNATURE != 0 && !self.md5_check(seg) {
+            return Expand::Silent;
         }
-        if self.sysctl.syncookies_only == 0 {
-            let bucket = self.syncache.bucket(inc, self.sysctl.syncache_hashsize);
-            let overflow = self.syncache.buckets.get(&bucket)?.last_overflow?;
-            if cx.now.since(overflow) > LIFETIME {
-                return None;
-            }
-        }
-        self.syncookie_lookup(cx, inc, seg, listener)
+        Expand::Found(Box::new(sc))
+    }
+
+    /// Whether an entry of this connection's row was dropped lately for want of room; the clock of
+    /// `sch_last_overflow` counts whole seconds.
+    fn bucket_overflowed(&self, inc: &Conninfo, now: Instant) -> bool {
+        let bucket = self.syncache.bucket(inc, self.sysctl.syncache_hashsize);
+        let row = self.syncache.buckets.get(&bucket);
+        let uptime = |at: Instant| at.as_nanos() / 1_000_000_000;
+        row.and_then(|row| row.last_overflow)
+            .is_some_and(|at| uptime(now) - uptime(at) <= LIFETIME.as_nanos() / 1_000_000_000)
     }
 }
 
@@ -149,7 +155,11 @@ impl Inet {
                 INP_IPV4
             };
         new.inp.inc = sc.sc_inc;
-        new.inp.inp_ip_ttl = linp.inp_ip_ttl;
+        // The listener's at the SYN, not what it has been set to since.
+        new.inp.inp_ip_ttl = match sc.sc_ip_ttl {
+            Some(ttl) if !sc.sc_inc.is_v6() => Some(ttl),
+            _ => linp.inp_ip_ttl,
+        };
         new.inp.inp_ip_tos = sc.sc_ip_tos;
         new.inp.in6p_hops = linp.in6p_hops;
         new.inp.in6p_tclass = linp.in6p_tclass;

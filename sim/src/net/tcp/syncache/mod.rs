@@ -63,6 +63,8 @@ pub(crate) struct Sc {
     pub(crate) sc_flags: u16,
     /// Fast Open cookie for the first SYN-ACK.
     pub(crate) sc_tfo_cookie: Option<u64>,
+    /// End of the span in which challenge acknowledgements are counted, and their number.
+    pub(crate) sc_challenge_ack: super::respond::ChallengeAck,
     /// `INC_IPV6MINMTU`
     pub(crate) minmtu: bool,
     /// Order of arrival, newest largest.
@@ -192,9 +194,30 @@ impl Tcp {
                 self.syncache.remove(&inc, self.sysctl.syncache_hashsize);
                 continue;
             }
-            let _ = self.syncache_respond(cx, &mut sc, TH_SYN | TH_ACK);
+            if self.syncache_answer(cx, sc, TH_SYN | TH_ACK) {
+                self.syncache_timeout(&inc, cx.now);
+            }
+        }
+    }
+
+    /// Answers in the name of an entry and keeps what changes in it. One that cannot be answered is
+    /// given up: SYN cookies may take its place (FreeBSD review D46428). False then.
+    fn syncache_answer(&mut self, cx: &mut Cx<'_>, mut sc: Sc, flags: u16) -> bool {
+        let inc = sc.sc_inc;
+        let sent = self.syncache_respond(cx, &mut sc, flags).is_ok();
+        if sent {
             self.syncache.entries.insert(inc, sc);
-            self.syncache_timeout(&inc, cx.now);
+        } else {
+            self.syncache.remove(&inc, self.sysctl.syncache_hashsize);
+        }
+        sent
+    }
+
+    /// Asks the peer to prove that it is the peer, not more often than is healthy
+    /// (`syncache_send_challenge_ack`).
+    fn syncache_challenge(&mut self, cx: &mut Cx<'_>, mut sc: Sc) {
+        if sc.sc_challenge_ack.allow(&self.sysctl, cx.now) {
+            self.syncache_answer(cx, sc, TH_ACK);
         }
     }
 
@@ -254,12 +277,8 @@ impl Tcp {
         if sc.sc_flags & SCF_ECN != 0 && !offers_ecn(seg) {
             sc.sc_flags &= !SCF_ECN;
         }
-        let sent = self.syncache_respond(cx, &mut sc, TH_SYN | TH_ACK).is_ok();
-        if sent {
-            sc.sc_rxmits = 0;
-        }
-        self.syncache.entries.insert(*inc, sc);
-        if sent {
+        sc.sc_rxmits = 0;
+        if self.syncache_answer(cx, sc, TH_SYN | TH_ACK) {
             self.syncache_timeout(inc, cx.now);
         }
         true
@@ -293,6 +312,7 @@ impl Tcp {
             sc_requested_r_scale: 0,
             sc_flags: 0,
             sc_tfo_cookie: None,
+            sc_challenge_ack: Default::default(),
             minmtu: listener.inp.minmtu,
             age: 0,
         };
@@ -419,7 +439,7 @@ impl Tcp {
         if self.cookies_only() {
             return;
         }
-        let Some(mut sc) = self.syncache.entries.get(inc).cloned() else {
+        let Some(sc) = self.syncache.entries.get(inc).cloned() else {
             return;
         };
         if sc.sc_port != seg.port {
@@ -435,7 +455,7 @@ impl Tcp {
         if self.sysctl.insecure_rst != 0 || seg.seq == expected {
             self.syncache.remove(inc, self.sysctl.syncache_hashsize);
         } else {
-            let _ = self.syncache_respond(cx, &mut sc, TH_ACK);
+            self.syncache_challenge(cx, sc);
         }
     }
 

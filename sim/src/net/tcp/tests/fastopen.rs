@@ -131,3 +131,25 @@ fn a_path_that_failed_is_left_alone_for_a_while() {
     set(&mut net, 0, "net.inet.tcp.fastopen.client_enable", 0);
     assert_eq!(net.hosts[0].inet.tcp.fastopen.clients.len(), 0);
 }
+
+/// `syncache_add` returns no socket then, which `tcp_input` takes for an entry made.
+#[test]
+fn a_full_queue_drops_a_syn_with_a_good_cookie_silently() {
+    let mut net = Net::new(7);
+    let listener = server(&mut net);
+    open_with_data(&mut net, listener, PLAIN);
+    for _ in 0..16 {
+        net.connect(0, 80, false);
+    }
+    net.run(Duration::from_millis(100));
+    net.log.clear();
+    let client = net.socket(0, false);
+    enable(&mut net, 0, client, PLAIN);
+    let peer = net.addr(1, 80, false);
+    net.call(0, |inet, cx| {
+        inet.sosend(cx, client, b"hi", SendFlags::default(), Some(peer))
+    })
+    .unwrap();
+    net.run(Duration::from_millis(900));
+    assert_eq!(net.trace(), ["0 S 2"]);
+}

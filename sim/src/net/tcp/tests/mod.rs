@@ -4,6 +4,7 @@
 mod fastopen;
 mod faults;
 mod states;
+mod strays;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
