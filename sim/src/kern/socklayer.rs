@@ -3,7 +3,7 @@
 
 use crate::errno::Errno;
 use crate::net::cx::{SoError, SoId, Wakeup};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use std::net::SocketAddr;
 
 /// What a receive brought.
@@ -73,6 +73,11 @@ pub trait SocketLayer {
     ) -> Result<Vec<u8>, Errno>;
     /// Which of the events (`POLL*`) are there.
     fn sopoll(&mut self, now: Instant, so: SoId, events: u16) -> u16;
+    /// How long a sleep for reading and for writing may last; zero is for ever (`SO_RCVTIMEO`,
+    /// `SO_SNDTIMEO`).
+    fn sotimeo(&mut self, so: SoId) -> (Duration, Duration);
+    /// Whether a write without a reader raises no signal (`SO_NOSIGPIPE`).
+    fn nosigpipe(&mut self, so: SoId) -> bool;
     /// The local address.
     fn sockname(&mut self, so: SoId) -> Result<SocketAddr, Errno>;
     /// The peer's address.

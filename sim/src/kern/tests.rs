@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Guest programs as tests: what they print and how they end says what the kernel did.
 
+mod sockets;
+
 use super::hooks::{Hooks, NoHooks};
 use super::proc::Ucred;
 use super::types::{PrisonId, ProcId, SIGKILL};

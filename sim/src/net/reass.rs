@@ -5,7 +5,8 @@
 //! (`ip_reass`, `netinet/ip_reass.c`, FreeBSD 15.0), IPv6 drops the datagram (RFC 5722; an exact
 //! repetition is ignored, RFC 8200 section 4.5).
 //!
-//! - I1: at most [`QUEUES_MAX`] datagrams wait, with at most [`FRAGS_MAX`] fragments each; a further
+//! - I1: at most [`QUEUES_MAX`] datagrams wait, with at most [`FRAGS_MAX_V4`] or [`FRAGS_MAX_V6`]
+//!   fragments each; one more fragment that does not complete its datagram takes it away, a further
 //!   datagram pushes the oldest out.
 //! - I2: the fragments of a queue are sorted and do not overlap.
 //! - I3: a datagram waits no longer than its time to live in the queue.
@@ -17,8 +18,10 @@ use crate::time::{Duration, Instant};
 
 /// Datagrams that may wait at once.
 pub const QUEUES_MAX: usize = 256;
-/// Fragments of one datagram (`net.inet.ip.maxfragsperpacket` is 16; IPv6 allows 64).
-pub const FRAGS_MAX: usize = 64;
+/// Fragments of one datagram of IPv4 (`net.inet.ip.maxfragsperpacket`).
+pub const FRAGS_MAX_V4: usize = 16;
+/// Fragments of one datagram of IPv6 (`net.inet6.ip6.maxfragsperpacket`).
+pub const FRAGS_MAX_V6: usize = 64;
 /// How long an IPv4 datagram waits (`IPFRAGTTL`).
 pub const FRAG_TTL_V4: Duration = Duration::from_secs(30);
 /// How long an IPv6 datagram waits (`IPV6_FRAGTTL`, RFC 8200 section 4.5).
@@ -87,6 +90,8 @@ pub struct Reass<H> {
     births: u64,
     ttl: Duration,
     trims_overlaps: bool,
+    /// Fragments of one datagram; with 0 none is taken in.
+    pub(crate) maxfrags: usize,
 }
 
 const ECN_CE: u8 = 3;
@@ -94,20 +99,21 @@ const ECN_CE: u8 = 3;
 impl<H> Reass<H> {
     /// The queues for IPv4.
     pub fn v4() -> Self {
-        Self::new(FRAG_TTL_V4, true)
+        Self::new(FRAG_TTL_V4, true, FRAGS_MAX_V4)
     }
 
     /// The queues for IPv6.
     pub fn v6() -> Self {
-        Self::new(FRAG_TTL_V6, false)
+        Self::new(FRAG_TTL_V6, false, FRAGS_MAX_V6)
     }
 
-    fn new(ttl: Duration, trims_overlaps: bool) -> Self {
+    fn new(ttl: Duration, trims_overlaps: bool, maxfrags: usize) -> Self {
         Self {
             queues: BTreeMap::new(),
             births: 0,
             ttl,
             trims_overlaps,
+            maxfrags,
         }
     }
 
@@ -129,7 +135,7 @@ impl<H> Reass<H> {
             }
             floor = end(piece);
         }
-        let full = self.queues.len() >= QUEUES_MAX || queue.pieces.len() > FRAGS_MAX;
+        let full = self.queues.len() >= QUEUES_MAX || queue.pieces.len() > self.maxfrags;
         let whole = queue.complete() || queue.total.is_some_and(|total| total > 0xffff);
         if full || whole || queue.pieces.is_empty() || self.queues.contains_key(&key) {
             return false;
@@ -155,6 +161,9 @@ impl<H> Reass<H> {
     /// Fragments that cannot be part of a datagram (empty or of odd length with more to come, past
     /// 65,535 bytes, past the end that the last one fixed) are dropped.
     pub fn insert(&mut self, now: Instant, key: FragKey, f: Fragment<H>) -> Option<Datagram<H>> {
+        if self.maxfrags == 0 {
+            return None;
+        }
         let end = f.offset.checked_add(f.data.len())?;
         if end > 0xffff || f.more && (f.data.is_empty() || !f.data.len().is_multiple_of(8)) {
             return None;
@@ -177,8 +186,8 @@ impl<H> Reass<H> {
             Some(total) => end > total || !f.more && end != total,
             None => !f.more && end < known_end,
         };
-        if bad_end || queue.pieces.len() >= FRAGS_MAX {
-            if queue.pieces.is_empty() || queue.pieces.len() >= FRAGS_MAX {
+        if bad_end {
+            if queue.pieces.is_empty() {
                 self.queues.remove(&key);
             }
             return None;
@@ -198,6 +207,10 @@ impl<H> Reass<H> {
         }
         queue.place(f.offset, f.data);
         if !queue.complete() {
+            // ip_reass and frag6_input count only then.
+            if queue.pieces.len() > self.maxfrags {
+                self.queues.remove(&key);
+            }
             return None;
         }
         let queue = self.queues.remove(&key)?;
@@ -397,6 +410,30 @@ mod tests {
             .insert(NOW, key(1), frag(0, true, b"aaaaaaaa"))
             .unwrap();
         assert_eq!(done.payload, b"aaaaaaaaend");
+    }
+
+    #[test]
+    fn one_fragment_too_many_takes_the_datagram_away_unless_it_completes_it() {
+        let mut v4 = Reass::v4();
+        let piece = |n: usize, more| frag(8 * n, more, b"aaaaaaaa");
+        for n in 0..FRAGS_MAX_V4 {
+            assert_eq!(v4.insert(NOW, key(1), piece(2 * n, true)), None);
+        }
+        assert_eq!(v4.len(), 1);
+        v4.insert(NOW, key(1), piece(2 * FRAGS_MAX_V4, true));
+        assert!(v4.is_empty());
+
+        for n in 0..FRAGS_MAX_V4 {
+            assert_eq!(v4.insert(NOW, key(2), piece(n, true)), None);
+        }
+        let done = v4.insert(NOW, key(2), piece(FRAGS_MAX_V4, false)).unwrap();
+        assert_eq!(done.payload.len(), 8 * (FRAGS_MAX_V4 + 1));
+
+        let mut v6 = Reass::v6();
+        for n in 0..FRAGS_MAX_V6 {
+            assert_eq!(v6.insert(NOW, key(1), piece(2 * n, true)), None);
+        }
+        assert_eq!(v6.len(), 1);
     }
 
     #[test]

@@ -8,11 +8,12 @@ use std::net::SocketAddr;
 
 use super::cx::{SoError, SoId, Wakeup};
 use super::sockbuf::{SBS_CANTRCVMORE, SBS_CANTSENDMORE};
+use super::socket::bits::SO_NOSIGPIPE;
 use super::socket::{Domain, Inet, Proto, RecvFlags, SendFlags, Shut};
 use super::vnet::Vnet;
 use crate::errno::Errno;
 use crate::kern::socklayer::{Received, SocketLayer};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// A network stack as an instance has it.
 pub type InetVnet = Vnet<Inet>;
@@ -167,6 +168,15 @@ impl SocketLayer for InetVnet {
         };
         note(inet.get(so).is_some_and(|entry| shut(&entry.so)), POLLHUP);
         ready
+    }
+
+    fn sotimeo(&mut self, so: SoId) -> (Duration, Duration) {
+        self.transports().timeouts(so)
+    }
+
+    fn nosigpipe(&mut self, so: SoId) -> bool {
+        let entry = self.transports().get(so);
+        entry.is_some_and(|entry| entry.so.option(SO_NOSIGPIPE))
     }
 
     fn sockname(&mut self, so: SoId) -> Result<SocketAddr, Errno> {

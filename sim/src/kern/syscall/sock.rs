@@ -12,16 +12,35 @@ use crate::kern::socklayer::SocketLayer;
 use crate::kern::types::{ProcId, SIGPIPE, VnetId};
 use crate::net::cx::{SoError, SoId};
 use crate::net::stack::InetVnet;
+use crate::time::{Duration, Instant};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 const SOCK_CLOEXEC: i32 = 0x1000_0000;
 const SOCK_NONBLOCK: i32 = 0x2000_0000;
+const MSG_OOB: i32 = 0x1;
+const MSG_PEEK: i32 = 0x2;
+const MSG_WAITALL: i32 = 0x40;
 const MSG_DONTWAIT: i32 = 0x80;
 const MSG_NOSIGNAL: i32 = 0x2_0000;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 28;
 /// Bytes in an option's value at most.
 const OPTLEN_MAX: usize = 2048;
+
+/// `POLLPRI`
+const POLLPRI: u16 = 0x2;
+
+/// When a sleep that begins now is over by itself (`sbwait`, `SO_RCVTIMEO`, `SO_SNDTIMEO`); zero is
+/// never. Each sleep of a call has the whole time again.
+fn deadline(now: Instant, timeo: Duration) -> Option<Instant> {
+    (timeo != Duration::default()).then(|| now.after(timeo))
+}
+
+/// Whether the call's last sleep was over by itself.
+fn expired(call: &Call<'_>, now: Instant) -> bool {
+    let deadline = call.prev.as_ref().and_then(|wait| wait.deadline);
+    deadline.is_some_and(|at| at <= now)
+}
 
 /// A socket that a descriptor names.
 struct Sock {
@@ -190,16 +209,21 @@ impl Kern {
             let now = self.now;
             match self.layer(vnet)?.sosend(now, so, &data, to, flags) {
                 Ok(taken) => done += taken.min(data.len()) as u64,
-                Err(SoError::Blocked(_)) if nonblock && done > 0 => {
+                Err(SoError::Blocked(_)) if (nonblock || expired(call, now)) && done > 0 => {
                     return Ok(Outcome::Done(done));
                 }
-                Err(SoError::Blocked(_)) if nonblock => return Err(Errno::EAGAIN),
+                Err(SoError::Blocked(_)) if nonblock || expired(call, now) => {
+                    return Err(Errno::EAGAIN);
+                }
                 Err(SoError::Blocked(what)) => {
+                    let deadline = deadline(now, self.layer(vnet)?.sotimeo(so).1);
                     let wait = WaitState::on(vec![Chan::Socket(vnet, so, what)], "sbwait");
-                    return Ok(Outcome::Block(wait.having(CallState::Progress(done))));
+                    let state = CallState::Progress(done);
+                    return Ok(Outcome::Block(wait.until(deadline).having(state)));
                 }
                 Err(SoError::Errno(errno)) => {
-                    if errno == Errno::EPIPE && flags & MSG_NOSIGNAL == 0 {
+                    let quiet = flags & MSG_NOSIGNAL != 0 || self.layer(vnet)?.nosigpipe(so);
+                    if errno == Errno::EPIPE && !quiet {
                         self.psignal(call.p, SIGPIPE, None);
                     }
                     return Err(errno);
@@ -211,7 +235,7 @@ impl Kern {
         }
     }
 
-    /// `kern_recvit`, `soo_read`.
+    /// `kern_recvit`, `soo_read`; with `MSG_WAITALL` until all is there, sleeping in between.
     pub(super) fn receive(
         &mut self,
         call: &mut Call<'_>,
@@ -222,20 +246,52 @@ impl Kern {
     ) -> Result<Outcome, Errno> {
         let [_, buf, len, flags, from, fromlen] = args;
         let flags = flags as i32;
-        let len = usize::try_from(len.min(IOSIZE_MAX)).map_err(|_| Errno::EINVAL)?;
-        let now = self.now;
-        let received = self.layer(vnet)?.soreceive(now, so, len, flags);
-        let sock = Sock { vnet, so, nonblock };
+        let len = len.min(IOSIZE_MAX);
         let nonblock = nonblock || flags & MSG_DONTWAIT != 0;
-        match received {
-            Ok(received) => {
-                self.copyout(call.p, buf, &received.data)?;
-                if let Some(peer) = received.from {
-                    self.copyout_sockaddr(call.p, from, fromlen, peer)?;
-                }
-                Ok(Outcome::Done(received.data.len() as u64))
+        // A peek moves nothing, and urgent data are one byte: there is nothing more to wait for.
+        let waits = flags & (MSG_WAITALL | MSG_PEEK | MSG_OOB) == MSG_WAITALL && !nonblock;
+        let mut done = progress(call);
+        loop {
+            let rest = usize::try_from(len - done).map_err(|_| Errno::EINVAL)?;
+            let now = self.now;
+            let layer = self.layer(vnet)?;
+            // What went wrong behind data that were taken is for the next call.
+            let wrong = |layer: &mut InetVnet| layer.soreceive(now, so, rest, flags | MSG_PEEK);
+            if done > 0 && matches!(wrong(layer), Err(SoError::Errno(_))) {
+                return Ok(Outcome::Done(done));
             }
-            Err(error) => self.wait_or_fail(&sock, error, nonblock, "sbwait"),
+            match layer.soreceive(now, so, rest, flags) {
+                Ok(received) => {
+                    let at_mark = layer.sopoll(now, so, POLLPRI) != 0;
+                    let got = received.data.len() as u64;
+                    self.copyout(call.p, buf.wrapping_add(done), &received.data)?;
+                    if let Some(peer) = received.from {
+                        self.copyout_sockaddr(call.p, from, fromlen, peer)?;
+                    }
+                    done += got;
+                    let enough = done >= len || got == 0 || at_mark || received.from.is_some();
+                    if !waits || enough {
+                        return Ok(Outcome::Done(done));
+                    }
+                }
+                Err(SoError::Blocked(_)) if done > 0 && expired(call, now) => {
+                    return Ok(Outcome::Done(done));
+                }
+                Err(SoError::Blocked(_)) if nonblock || expired(call, now) => {
+                    return Err(Errno::EAGAIN);
+                }
+                Err(SoError::Blocked(what)) => {
+                    let deadline = deadline(now, layer.sotimeo(so).0);
+                    let wait = WaitState::on(vec![Chan::Socket(vnet, so, what)], "sbwait");
+                    let state = if done > 0 {
+                        CallState::Progress(done)
+                    } else {
+                        CallState::Fresh
+                    };
+                    return Ok(Outcome::Block(wait.until(deadline).having(state)));
+                }
+                Err(SoError::Errno(errno)) => return Err(errno),
+            }
         }
     }
 

@@ -47,9 +47,12 @@ impl IpStack {
         };
         match data[0] {
             1..=4 => self.icmp6_error_input(data),
+            // Unlike ICMP's, the request goes on to raw sockets (icmp6_input).
             ECHO_REQUEST => {
-                self.echo6(dst, packet);
-                false
+                if data[1] == 0 {
+                    self.echo6(dst, packet);
+                }
+                true
             }
             NEIGHBOR_SOLICIT | NEIGHBOR_ADVERT => {
                 // RFC 4861 sections 7.1.1 and 7.1.2: not from beyond the link.

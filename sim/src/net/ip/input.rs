@@ -10,7 +10,9 @@ use crate::errno::Errno;
 use crate::net::ether::{ETHERTYPE_ARP, ETHERTYPE_IP, ETHERTYPE_IPV6, EtherHeader};
 use crate::net::ifnet::{IfIndex, IfKind};
 use crate::net::ipv4::Ipv4Header;
-use crate::net::ipv6::{ChainEnd, FragmentHeader, Ipv6Header, PROTO_FRAGMENT, walk_chain};
+use crate::net::ipv6::{
+    ChainEnd, FragmentHeader, IPV6_HDR_LEN, Ipv6Header, PROTO_FRAGMENT, walk_chain,
+};
 use crate::net::packet::{IpPacket, OutPacket};
 use crate::net::reass::{FragKey, Fragment};
 
@@ -252,6 +254,19 @@ impl IpStack {
     ) {
         self.stats.fragments += 1;
         let data = payload.get(at..).unwrap_or_default().to_vec();
+        if fragment.offset == 0 && !fragment.more {
+            // A whole datagram in a fragment's clothes meets no other (RFC 6946 section 4).
+            return self.reassembled6(arrival, header, fragment.next, &data);
+        }
+        // Not a multiple of eight bytes, or beyond the longest datagram: the sender is told where
+        // (RFC 8200 section 4.5; frag6_input).
+        if fragment.more && data.len() % 8 != 0 {
+            return self.icmp6_error((4, 0), 4, header, payload);
+        }
+        if usize::from(fragment.offset) + data.len() > 0xffff {
+            let pointer = IPV6_HDR_LEN + at.saturating_sub(FragmentHeader::LEN) + 2;
+            return self.icmp6_error((4, 0), pointer as u32, header, payload);
+        }
         let mut first = Ipv6First {
             header,
             next: fragment.next,
@@ -279,9 +294,14 @@ impl IpStack {
         self.stats.reassembled += 1;
         let mut header = whole.header.header;
         header.tos = header.tos & !3 | whole.ecn;
-        match walk_chain(whole.header.next, &whole.payload) {
+        self.reassembled6(arrival, header, whole.header.next, &whole.payload);
+    }
+
+    /// Goes on with what a fragment header was before.
+    fn reassembled6(&mut self, arrival: Arrival, header: Ipv6Header, next: u8, payload: &[u8]) {
+        match walk_chain(next, payload) {
             ChainEnd::Upper { proto, at } if proto != PROTO_FRAGMENT => {
-                let data = whole.payload.get(at..).unwrap_or_default().to_vec();
+                let data = payload.get(at..).unwrap_or_default().to_vec();
                 self.deliver(arrival, 0, header.into_packet(proto, data));
             }
             _ => self.stats.bad += 1,

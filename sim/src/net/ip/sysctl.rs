@@ -13,10 +13,12 @@ impl IpStack {
         "net.inet.icmp.quotelen",
         "net.inet.icmp.tstamprepl",
         "net.inet.ip.forwarding",
+        "net.inet.ip.maxfragsperpacket",
         "net.inet.ip.ttl",
         "net.inet6.icmp6.errppslimit",
         "net.inet6.ip6.forwarding",
         "net.inet6.ip6.hlim",
+        "net.inet6.ip6.maxfragsperpacket",
     ];
 
     /// The value of a variable of the IP layer.
@@ -36,6 +38,8 @@ impl IpStack {
             "net.inet.icmp.icmplim" => self.bandlims.icmplim.into(),
             "net.inet.icmp.icmplim_jitter" => self.bandlims.jitter_max.into(),
             "net.inet6.icmp6.errppslimit" => self.bandlims.errppslimit.into(),
+            "net.inet.ip.maxfragsperpacket" => self.reass4.maxfrags as i64,
+            "net.inet6.ip6.maxfragsperpacket" => self.reass6.maxfrags as i64,
             _ => return Err(Errno::ENOENT),
         };
         Ok(value)
@@ -74,6 +78,8 @@ impl IpStack {
                 self.bandlims.jitter_max = jitter;
             }
             "net.inet6.icmp6.errppslimit" => self.bandlims.errppslimit = word?,
+            "net.inet.ip.maxfragsperpacket" => self.reass4.maxfrags = word? as usize,
+            "net.inet6.ip6.maxfragsperpacket" => self.reass6.maxfrags = word? as usize,
             _ => return Err(Errno::ENOENT),
         }
         Ok(())

@@ -116,11 +116,10 @@ fn ping_resolves_the_neighbour_first_and_comes_back() {
         let back = deliveries(&mut pair[0].0);
         let pong = back.iter().find(|p| p.payload.ends_with(b"hello")).unwrap();
         assert_eq!(pong.src, ip(b));
-        assert!(
-            deliveries(&mut pair[1].0)
-                .iter()
-                .all(|p| !p.payload.ends_with(b"hello"))
-        );
+        // Raw sockets of IPv6 see the request as well, those of IPv4 do not.
+        let asked = deliveries(&mut pair[1].0);
+        let seen = asked.iter().any(|p| p.payload.ends_with(b"hello"));
+        assert_eq!(seen, ip(b).is_ipv6());
     }
 }
 
@@ -387,4 +386,49 @@ fn timers_keep_what_remains_when_the_clock_changes() {
     let there = Instant::from_nanos(77_000_000_000);
     one.shift_timers(one.now, there);
     assert_eq!(one.next_callout().unwrap().since(there), left);
+}
+
+/// A packet of IPv6 that carries a fragment header and `data`.
+fn fragment6(offset: u16, more: bool, id: u32, data: &[u8]) -> IpPacket {
+    let mut payload = vec![17, 0];
+    payload.extend((offset | u16::from(more)).to_be_bytes());
+    payload.extend(id.to_be_bytes());
+    payload.extend(data);
+    packet("2001:db8::1", "2001:db8::2", 44, payload)
+}
+
+#[test]
+fn a_lone_whole_fragment_passes_those_that_wait_under_its_name() {
+    let mut stacks = [stack(1), stack(2)];
+    for part in [
+        fragment6(0, true, 7, b"aaaaaaaa"),
+        fragment6(0, false, 7, b"whole"),
+    ] {
+        stacks[0].0.output(part).unwrap();
+        settle(&mut stacks);
+    }
+    let (stack, _) = &mut stacks[1];
+    let datagrams = deliveries(stack).into_iter().filter(|p| p.proto == 17);
+    let got: Vec<Vec<u8>> = datagrams.map(|p| p.payload).collect();
+    assert_eq!(got, [b"whole".to_vec()]);
+    assert_eq!(stack.reassembly_queues(), 1);
+}
+
+#[test]
+fn the_sender_of_an_impossible_fragment_of_ipv6_is_told_where_it_is_wrong() {
+    for (part, pointer) in [
+        (fragment6(0, true, 7, b"odd"), 4),
+        (fragment6(65_528, false, 7, &[0; 16]), 42),
+    ] {
+        let mut stacks = [stack(1), stack(2)];
+        stacks[0].0.output(part).unwrap();
+        let seen = settle(&mut stacks);
+        // Parameter problem (4), erroneous header field (0), and the pointer.
+        let told = seen.iter().any(|frame| {
+            let icmp = frame.get(54..62).unwrap_or_default();
+            frame.get(20) == Some(&58) && icmp.starts_with(&[4, 0]) && icmp.ends_with(&[pointer])
+        });
+        assert!(told, "{pointer}");
+        assert_eq!(stacks[1].0.reassembly_queues(), 0);
+    }
 }

@@ -289,3 +289,19 @@ fn a_raw_socket_of_icmpv6_takes_the_types_that_its_filter_passes() {
     }
     assert_eq!(kinds, [129], "not its own request");
 }
+
+#[test]
+fn a_raw_socket_without_a_filter_sees_the_request_that_the_kernel_answers() {
+    let mut host = Host::new();
+    let ping = host.socket(Domain::Inet6, Proto::Raw(58));
+    let echo = [128, 0, 0, 0, 0, 1, 0, 1];
+    let to = Some(at("[::1]:0"));
+    host.with(|inet, cx| inet.sosend(cx, ping, &echo, SendFlags::default(), to))
+        .unwrap();
+    host.settle();
+    let mut kinds = Vec::new();
+    while let Ok(got) = host.with(|inet, cx| inet.soreceive(cx, ping, 100, RecvFlags::default())) {
+        kinds.push(got.data[0]);
+    }
+    assert_eq!(kinds, [128, 129]);
+}

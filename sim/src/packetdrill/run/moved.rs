@@ -293,6 +293,16 @@ impl SocketLayer for MovingStack {
         self.act(now, |stack, here| stack.vnet.sopoll(here, so, events))
     }
 
+    fn sotimeo(&mut self, so: SoId) -> (Duration, Duration) {
+        let so = self.present(so);
+        self.stack.vnet.sotimeo(so)
+    }
+
+    fn nosigpipe(&mut self, so: SoId) -> bool {
+        let so = self.present(so);
+        self.stack.vnet.nosigpipe(so)
+    }
+
     fn sockname(&mut self, so: SoId) -> Result<SocketAddr, Errno> {
         let so = self.present(so);
         self.stack.vnet.sockname(so)
