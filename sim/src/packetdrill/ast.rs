@@ -5,6 +5,7 @@
 //! line it came from, for a failure is told at the line of the script.
 
 use crate::errno::Errno;
+use std::net::IpAddr;
 
 /// A whole script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,19 @@ pub struct Options {
     pub ipv6: bool,
     /// `--tolerance_usecs`: how far from its time an event may be, in microseconds.
     pub tolerance_us: u64,
+    /// `--tolerance_percent`, in hundredths of a percent of the time since the event before; the larger
+    /// of the two tolerances holds. `None` where the script leaves it to whoever runs it.
+    pub tolerance_permyriad: Option<u32>,
+    /// `--tcp_ts_tick_usecs`: microseconds of a tick of the stack's timestamps; 0 judges no timestamp.
+    pub ts_tick_us: u64,
+    /// `--bind_port`: local port of `bind`.
+    pub bind_port: u16,
+    /// `--connect_port`: remote port of `connect` and `sendto`.
+    pub connect_port: u16,
+    /// `--local_ip`: address of the stack's interface.
+    pub local: Option<IpAddr>,
+    /// `--remote_ip`: address of the script's side.
+    pub remote: Option<IpAddr>,
     /// `--mtu` of the interface in bytes.
     pub mtu: u32,
     /// `--udp_encapsulation=tcp`: segments travel in UDP.
@@ -43,6 +57,12 @@ impl Default for Options {
         Self {
             ipv6: false,
             tolerance_us: 4_000,
+            tolerance_permyriad: None,
+            ts_tick_us: 0,
+            bind_port: 8_080,
+            connect_port: 8_080,
+            local: None,
+            remote: None,
             mtu: 1_500,
             udp_encapsulation: false,
             md5_secret: None,
@@ -107,8 +127,12 @@ pub struct IpSpec {
     pub dscp: Option<u8>,
     /// ECN code point in bits 0..2; not judged where absent.
     pub ecn: Option<u8>,
+    /// `ect01`: the ECN code point must be ECT(0) or ECT(1).
+    pub ect01: bool,
     /// Time to live or hop limit.
     pub ttl: Option<u8>,
+    /// IPv6 flow label, 20 bits; not judged where absent.
+    pub flow_label: Option<u32>,
 }
 
 /// A packet of a script.
@@ -122,6 +146,8 @@ pub struct Packet {
     pub body: Body,
     /// UDP ports (source, destination) of the encapsulation.
     pub udp: Option<(u16, u16)>,
+    /// Ports (source, destination) as the script names them: names, not those on the wire.
+    pub ports: Option<(u16, u16)>,
 }
 
 /// The transport part of a packet.
@@ -129,7 +155,9 @@ pub struct Packet {
 pub enum Body {
     /// A TCP segment.
     Tcp(Tcp),
-    /// An ICMP error that quotes a segment.
+    /// A UDP datagram with so many bytes of data.
+    Udp(u16),
+    /// An ICMP message.
     Icmp(Icmp),
 }
 
@@ -174,6 +202,12 @@ pub struct Tcp {
     pub urgent: Option<u16>,
     /// Options in order; `None` for `<...>`, which is not judged.
     pub options: Option<Vec<TcpOption>>,
+    /// `TS val ...`: the timestamp's value is not remembered.
+    pub ts_val_any: bool,
+    /// `ecr N!`: the echoed timestamp stands in the packet as written.
+    pub ts_ecr_absolute: bool,
+    /// `[code N, pen N]`: diagnostic payload of a reset (draft-boucadair-tcpm-rst-diagnostic-payload).
+    pub reason: Option<(u16, u32)>,
 }
 
 /// A TCP option of a script, in the order of the packet.
@@ -200,7 +234,7 @@ pub enum TcpOption {
     },
     /// `FO 0123abcd`: a Fast Open cookie, empty for a request (RFC 7413).
     FastOpen(Vec<u8>),
-    /// `FOEXP 0123abcd`: the experimental form (option 254, magic 0xF989).
+    /// `EXP-FO 0123abcd`: the experimental form (option 254, magic 0xF989).
     FastOpenExperimental(Vec<u8>),
     /// `md5 valid` or `md5 invalid`.
     Md5 {
@@ -209,23 +243,39 @@ pub enum TcpOption {
     },
     /// An option by its bytes: kind and payload.
     Raw(u8, Vec<u8>),
+    /// `<0204>`: all options as they stand in the header, right or wrong.
+    Blob(Vec<u8>),
 }
 
-/// An ICMP error of a script.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An ICMP message of a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Icmp {
-    /// Type's name, as `unreachable`.
-    pub kind: String,
-    /// Code's name, as `port_unreachable`.
-    pub code: Option<String>,
+    /// Type.
+    pub kind: u8,
+    /// Code.
+    pub code: u8,
     /// `mtu N`.
     pub mtu: Option<u32>,
-    /// First sequence number of the quoted segment.
-    pub quoted_seq: Option<u32>,
-    /// Bytes of data of the quoted segment.
-    pub quoted_len: u32,
-    /// UDP ports of the quoted encapsulation.
-    pub quoted_udp: Option<(u16, u16)>,
+    /// `id N`: identifier of an echo.
+    pub id: u16,
+    /// What it quotes.
+    pub quoted: Quoted,
+}
+
+/// The packet that an ICMP message quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quoted {
+    /// A TCP segment.
+    Tcp {
+        /// First sequence number; `None` where the script says nothing of it.
+        seq: Option<u32>,
+        /// Bytes of data.
+        len: u32,
+        /// UDP ports of the encapsulation.
+        udp: Option<(u16, u16)>,
+    },
+    /// A UDP datagram with so many bytes of data.
+    Udp(u16),
 }
 
 /// A system call with what it must give.
@@ -235,15 +285,15 @@ pub struct Syscall {
     pub name: String,
     /// Its arguments.
     pub args: Vec<Arg>,
-    /// Absolute or relative end in microseconds, where it blocks: `0.1...0.5`.
-    pub end: Option<Time>,
+    /// Its end in microseconds, where it blocks: `0.1...0.5`; counted as its time is.
+    pub end: Option<u64>,
     /// What it returns; `None` for `...` or nothing written.
     pub result: Option<i64>,
     /// The error it fails with.
     pub errno: Option<Errno>,
 }
 
-/// An argument of a system call.
+/// An argument of a system call, or a part of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Arg {
     /// `...`: the tool's own choice, and nothing to judge.
@@ -251,11 +301,20 @@ pub enum Arg {
     /// A number, or symbols joined by `|`.
     Value(Value),
     /// `[a, b]`.
-    List(Vec<Value>),
+    List(Vec<Arg>),
     /// `"text"`.
     Text(String),
     /// `{name=value, ...}`.
-    Struct(Vec<(String, Value)>),
+    Struct(Vec<Field>),
+}
+
+/// A field of a structure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name; empty where it is told by its place.
+    pub name: String,
+    /// Its value.
+    pub value: Arg,
 }
 
 /// A number or a word of an argument.
@@ -263,21 +322,15 @@ pub enum Arg {
 pub enum Value {
     /// Decimal or hexadecimal.
     Number(i64),
-    /// A symbol, or several joined by `|`.
+    /// A symbol, or several joined by `|`; numbers may be among them.
     Symbols(Vec<String>),
-    /// A text.
-    Text(String),
 }
 
-/// `assert left == right` over fields of `tcp_info`.
+/// `assert expression` over fields of `tcp_info`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assertion {
-    /// Left side.
-    pub left: Expr,
-    /// Comparison: `==`, `!=`, `<`, `<=`, `>`, `>=`.
-    pub op: String,
-    /// Right side.
-    pub right: Expr,
+    /// What must be true.
+    pub expr: Expr,
     /// As written, for the report.
     pub text: String,
 }
@@ -289,8 +342,57 @@ pub enum Expr {
     Number(i64),
     /// A field (`tcpi_state`) or a constant (`TCPI_LISTEN`).
     Name(String),
-    /// Two joined by an operator: `|`, `&`, `+`, `-`, `*`, `/`.
-    Binary(Box<Expr>, char, Box<Expr>),
+    /// An operator before its operand.
+    Unary(Operator, Box<Expr>),
+    /// Two joined by an operator.
+    Binary(Box<Expr>, Operator, Box<Expr>),
+}
+
+/// Operators of an assertion, with the meaning that Python gives them over integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// `or`
+    Or,
+    /// `and`
+    And,
+    /// `not`
+    Not,
+    /// `==`
+    Equal,
+    /// `!=`
+    Unequal,
+    /// `<`
+    Less,
+    /// `<=`
+    AtMost,
+    /// `>`
+    Greater,
+    /// `>=`
+    AtLeast,
+    /// `|`
+    BitOr,
+    /// `^`
+    BitXor,
+    /// `&`
+    BitAnd,
+    /// `<<`
+    ShiftLeft,
+    /// `>>`
+    ShiftRight,
+    /// `+`
+    Add,
+    /// `-`, before one or between two
+    Subtract,
+    /// `*`
+    Multiply,
+    /// `/`, which must come out whole
+    Divide,
+    /// `//`
+    FloorDivide,
+    /// `%`
+    Modulo,
+    /// `~`
+    BitNot,
 }
 
 /// What is wrong with a script, and where.

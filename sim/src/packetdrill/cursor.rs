@@ -130,6 +130,21 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Takes what stands up to the character `end`, and that; a backslash keeps the character after it from
+    /// ending the text, and goes with it.
+    pub(super) fn take_quoted(&mut self, end: char) -> Result<&'a str, SyntaxError> {
+        let rest = self.rest();
+        let mut kept = false;
+        for (at, c) in rest.char_indices() {
+            if !kept && c == end {
+                self.go(at + c.len_utf8());
+                return Ok(&rest[..at]);
+            }
+            kept = !kept && c == '\\';
+        }
+        self.expected(format!("`{end}` somewhere after this"))
+    }
+
     /// Takes a word of letters, digits and underscores that does not begin with a digit.
     pub(super) fn word(&mut self) -> Option<&'a str> {
         self.skip();

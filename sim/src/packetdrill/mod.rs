@@ -2,7 +2,12 @@
 //! Runs packetdrill scripts against an emulated stack in virtual time.
 
 pub mod ast;
+mod code_syntax;
 mod cursor;
+mod icmp_syntax;
+mod ip_syntax;
+mod option_syntax;
+mod options_syntax;
 mod packet_syntax;
 pub mod parser;
 #[cfg(test)]
@@ -13,3 +18,5 @@ pub mod suite;
 mod suite_tests;
 mod syscall_syntax;
 pub mod wire;
+#[cfg(test)]
+mod wire_tests;

@@ -1,122 +1,201 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Packets of a script: `> S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK>/udp(9811 > 2)`.
 
-use super::ast::{Body, Direction, Icmp, IpSpec, Packet, SyntaxError, Tcp, TcpOption, flag};
+use super::ast::{Body, Direction, Options, Packet, SyntaxError, Tcp, flag};
 use super::cursor::Cursor;
-use super::wire;
-
-/// TCP options hold 40 bytes, so no packet has more of them (RFC 9293, section 3.1).
-const OPTIONS_MAX: usize = 40;
+use super::{icmp_syntax, ip_syntax, option_syntax};
 
 /// Bytes of data in one packet: the total length of an IP packet has 16 bits (RFC 791, section 3.1).
 const DATA_MAX: u32 = 65_535;
 
+/// Bytes of data in one datagram over IPv4.
+const UDP_DATA_MAX: u16 = 65_507;
+
+/// Bytes of a reset's diagnostic payload.
+const REASON_LEN: u32 = 8;
+
 /// Parses a packet, from its `<` or `>` on.
-pub(super) fn packet(cursor: &mut Cursor<'_>) -> Result<Packet, SyntaxError> {
+pub(super) fn packet(cursor: &mut Cursor<'_>, options: &Options) -> Result<Packet, SyntaxError> {
+    let start = *cursor;
     let direction = if cursor.eat("<") {
         Direction::In
     } else {
         cursor.need(">")?;
         Direction::Out
     };
-    let ip = ip(cursor)?;
+    unsupported(
+        cursor,
+        &["ipv4", "ipv6", "gre", "mpls"],
+        "headers around a packet",
+    )?;
+    let ip = ip_syntax::ip(cursor)?;
+    if ip.ect01 && direction == Direction::In {
+        return start.expected("ect0 or ect1: ect01 is for packets of the stack (`>`)");
+    }
+    unsupported(cursor, &["sctp", "udplite"], "this transport")?;
+    let mut ports = ports(cursor)?;
+    unsupported(cursor, &["sctp", "udplite"], "this transport")?;
     let mut probe = *cursor;
-    let body = if matches!(probe.word(), Some("icmp" | "icmpv6")) {
-        *cursor = probe;
-        Body::Icmp(icmp(cursor)?)
-    } else {
-        Body::Tcp(tcp(cursor)?)
+    let body = match probe.word() {
+        Some("icmp" | "icmpv6") => {
+            *cursor = probe;
+            if direction == Direction::Out {
+                return start.expected("`<`: ICMP of the stack is not judged in this dialect");
+            }
+            Body::Icmp(icmp_syntax::icmp(cursor, options)?)
+        }
+        Some("udp") => {
+            *cursor = probe;
+            ports = ports.or(self::ports(cursor)?);
+            Body::Udp(udp_len(cursor)?)
+        }
+        _ => Body::Tcp(tcp(cursor, direction)?),
     };
-    let udp = udp(cursor)?;
+    let udp = match body {
+        Body::Tcp(_) => udp(cursor)?,
+        _ => None,
+    };
+    if udp.is_some() && !options.udp_encapsulation {
+        return start.expected("--udp_encapsulation=tcp above a packet with /udp");
+    }
     Ok(Packet {
         direction,
         ip,
         body,
         udp,
+        ports,
     })
 }
 
-fn ip(cursor: &mut Cursor<'_>) -> Result<IpSpec, SyntaxError> {
-    let mut spec = IpSpec::default();
-    if cursor.eat("[") {
-        spec.ecn = Some(ecn(cursor)?);
-        cursor.need("]")?;
+/// Refuses what the dialect has and this stack has not, by its name.
+fn unsupported(cursor: &Cursor<'_>, words: &[&str], what: &str) -> Result<(), SyntaxError> {
+    let mut probe = *cursor;
+    match probe.word() {
+        Some(word) if words.contains(&word) => cursor.expected(format!(
+            "a TCP, UDP or ICMP packet: {what} ({word}) cannot be emulated; take it out of the script"
+        )),
+        _ => Ok(()),
     }
-    while cursor.eat("(") {
-        match cursor.word() {
-            Some("ttl" | "hlim") => spec.ttl = Some(cursor.number()?),
-            Some("tos") => {
-                let tos: u8 = cursor.number()?;
-                spec.dscp = Some(tos >> 2);
-                spec.ecn = Some(tos & 3);
-            }
-            Some(name @ ("noecn" | "ect0" | "ect1" | "ce")) => spec.ecn = ecn_named(name),
-            _ => return cursor.expected("`ttl`, `hlim`, `tos` or an ECN code point"),
-        }
-        cursor.need(")")?;
-    }
-    Ok(spec)
 }
 
-fn ecn(cursor: &mut Cursor<'_>) -> Result<u8, SyntaxError> {
+/// `8080 > 53` before the flags.
+fn ports(cursor: &mut Cursor<'_>) -> Result<Option<(u16, u16)>, SyntaxError> {
+    let mut probe = *cursor;
+    if probe.integer().is_err() || !probe.eat(">") {
+        return Ok(None);
+    }
+    let source = cursor.number()?;
+    cursor.need(">")?;
+    Ok(Some((source, cursor.number()?)))
+}
+
+/// `(LEN)` of a datagram.
+fn udp_len(cursor: &mut Cursor<'_>) -> Result<u16, SyntaxError> {
+    cursor.need("(")?;
     let start = *cursor;
-    match cursor.word().and_then(ecn_named) {
-        Some(ecn) => Ok(ecn),
-        None => start.expected("noecn, ect0, ect1 or ce"),
+    let len = cursor.number()?;
+    if len > UDP_DATA_MAX {
+        return start.expected(format!("at most {UDP_DATA_MAX} bytes, as a datagram holds"));
     }
+    cursor.need(")")?;
+    Ok(len)
 }
 
-/// Code points of RFC 3168, section 5.
-fn ecn_named(name: &str) -> Option<u8> {
-    match name {
-        "noecn" => Some(0),
-        "ect1" => Some(1),
-        "ect0" => Some(2),
-        "ce" => Some(3),
-        _ => None,
-    }
-}
-
-fn tcp(cursor: &mut Cursor<'_>) -> Result<Tcp, SyntaxError> {
+fn tcp(cursor: &mut Cursor<'_>, direction: Direction) -> Result<Tcp, SyntaxError> {
+    let start = *cursor;
     let flags = flags(cursor)?;
+    let sequence = sequence(cursor)?;
     let mut tcp = Tcp {
         flags,
-        seq: None,
-        len: 0,
-        absolute: false,
+        seq: sequence.seq,
+        len: sequence.len,
+        absolute: cursor.eat_raw("!"),
         ack: None,
         window: None,
         urgent: None,
         options: Some(Vec::new()),
+        ts_val_any: false,
+        ts_ecr_absolute: false,
+        reason: None,
     };
-    if !cursor.eat("...") {
-        tcp.seq = Some(cursor.number()?);
-        cursor.need(":")?;
-        if !cursor.eat("...") {
-            let _end: u32 = cursor.number()?;
-        }
-    }
-    tcp.len = data_len(cursor)?;
-    if let Some(seq) = tcp.seq.filter(|_| cursor.eat_raw("!")) {
-        tcp.absolute = true;
-        tcp.seq = Some(seq);
-    }
-    loop {
+    for (name, place) in [("ack", 0), ("win", 1), ("urg", 2)] {
         let mut probe = *cursor;
-        match probe.word() {
-            Some("ack") => tcp.ack = Some(probe.number()?),
-            Some("win") => tcp.window = Some(probe.number()?),
-            Some("urg") => tcp.urgent = Some(probe.number()?),
-            _ => break,
+        if probe.word() != Some(name) {
+            continue;
+        }
+        match place {
+            0 => tcp.ack = Some(probe.number()?),
+            1 => tcp.window = Some(probe.number()?),
+            _ => tcp.urgent = Some(probe.number()?),
         }
         *cursor = probe;
     }
+    if tcp.window.is_none() && direction == Direction::In {
+        return start.expected("a window (`win N`) in a packet to the stack");
+    }
     // `<` opens options only on the packet's own line; on the next it is a time-less packet.
     cursor.skip_blanks();
+    let before = *cursor;
     if cursor.eat_raw("<") {
-        tcp.options = options(cursor)?;
+        option_syntax::options(cursor, &mut tcp)?;
     }
+    if tcp.options.is_none() && direction == Direction::In {
+        return before.expected("options: `<...>` is for packets of the stack (`>`)");
+    }
+    reason(cursor, &mut tcp)?;
     Ok(tcp)
+}
+
+/// `[code N, pen N]` behind a reset.
+fn reason(cursor: &mut Cursor<'_>, tcp: &mut Tcp) -> Result<(), SyntaxError> {
+    let start = *cursor;
+    cursor.skip_blanks();
+    if !cursor.eat_raw("[") {
+        return Ok(());
+    }
+    word(cursor, "code")?;
+    let code = cursor.number()?;
+    cursor.need(",")?;
+    word(cursor, "pen")?;
+    tcp.reason = Some((code, cursor.number()?));
+    cursor.need("]")?;
+    if tcp.len != REASON_LEN || tcp.flags & flag::RST == 0 {
+        return start.expected(format!(
+            "a diagnostic payload on a reset of {REASON_LEN} bytes"
+        ));
+    }
+    Ok(())
+}
+
+/// First number and length of a segment.
+pub(super) struct Sequence {
+    /// `None` where it is not judged.
+    pub(super) seq: Option<u32>,
+    /// Bytes of data.
+    pub(super) len: u32,
+}
+
+/// `1:1001(1000)` or `...(1000)`.
+pub(super) fn sequence(cursor: &mut Cursor<'_>) -> Result<Sequence, SyntaxError> {
+    let start = *cursor;
+    if cursor.eat("...") {
+        let len = data_len(cursor)?;
+        return Ok(Sequence { seq: None, len });
+    }
+    let seq: u32 = cursor.number()?;
+    cursor.need(":")?;
+    let end: u32 = cursor.number()?;
+    let len = data_len(cursor)?;
+    if end != seq.wrapping_add(len) {
+        return start.expected(format!(
+            "{seq}:{}({len}): numbers and length disagree",
+            seq.wrapping_add(len)
+        ));
+    }
+    Ok(Sequence {
+        seq: Some(seq),
+        len,
+    })
 }
 
 /// `(LEN)`: how much data a segment has.
@@ -135,10 +214,18 @@ fn flags(cursor: &mut Cursor<'_>) -> Result<u16, SyntaxError> {
     cursor.skip();
     let start = *cursor;
     let mut flags = 0;
+    let mut count = None;
     if cursor.eat_raw("-") {
         return Ok(0);
     }
-    for letter in cursor.take_while(|c| !c.is_whitespace()).chars() {
+    let mut letters = cursor.take_while(|c| !c.is_whitespace()).to_owned();
+    // The original reads letters and dot as two words, so a blank may part them.
+    let mut probe = *cursor;
+    if probe.eat(".") && probe.peek_raw().is_some_and(char::is_whitespace) {
+        *cursor = probe;
+        letters.push('.');
+    }
+    for letter in letters.chars() {
         flags |= match letter {
             'F' => flag::FIN,
             'S' => flag::SYN,
@@ -149,70 +236,24 @@ fn flags(cursor: &mut Cursor<'_>) -> Result<u16, SyntaxError> {
             'E' => flag::ECE,
             'W' => flag::CWR,
             'A' => flag::AE,
-            _ => return start.expected("TCP flags out of FSRP.UEWA, or -"),
+            // The three as one number, for accurate ECN.
+            '0'..='7' if count.is_none() => {
+                let n = letter.to_digit(8).unwrap_or(0);
+                count = Some(n);
+                let bit = |n: u32, flag| if n == 0 { 0 } else { flag };
+                bit(n & 1, flag::ECE) | bit(n & 2, flag::CWR) | bit(n & 4, flag::AE)
+            }
+            _ => return start.expected("TCP flags out of FSRP.UEWA and 0 to 7, or -"),
         };
     }
-    // The original reads letters and dot as two words, so a blank may part them.
-    let mut probe = *cursor;
-    if probe.eat(".") && probe.peek_raw().is_some_and(char::is_whitespace) {
-        *cursor = probe;
-        flags |= flag::ACK;
+    if count.is_some() && letters.contains(['E', 'W', 'A']) {
+        return start.expected("ECN flags as letters or as one number, not both");
     }
     Ok(flags)
 }
 
-fn options(cursor: &mut Cursor<'_>) -> Result<Option<Vec<TcpOption>>, SyntaxError> {
-    if cursor.eat("...") {
-        cursor.need(">")?;
-        return Ok(None);
-    }
-    let start = *cursor;
-    let mut all = Vec::new();
-    loop {
-        if cursor.eat(">") {
-            if wire::options_len(&all) > OPTIONS_MAX {
-                return start.expected(format!("options of at most {OPTIONS_MAX} bytes"));
-            }
-            return Ok(Some(all));
-        }
-        if all.len() >= OPTIONS_MAX {
-            return cursor.expected("`>`: a header holds no more options");
-        }
-        all.push(option(cursor)?);
-        let _ = cursor.eat(",");
-    }
-}
-
-fn option(cursor: &mut Cursor<'_>) -> Result<TcpOption, SyntaxError> {
-    let start = *cursor;
-    Ok(match cursor.word() {
-        Some("nop") => TcpOption::Nop,
-        Some("eol") => TcpOption::Eol,
-        Some("mss") => TcpOption::Mss(cursor.number()?),
-        Some("wscale") => TcpOption::Wscale(cursor.number()?),
-        Some("sackOK") => TcpOption::SackPermitted,
-        Some("sack") => TcpOption::Sack(sack(cursor)?),
-        Some("TS") => {
-            word(cursor, "val")?;
-            let val = cursor.number()?;
-            word(cursor, "ecr")?;
-            TcpOption::Timestamp {
-                val,
-                ecr: cursor.number()?,
-            }
-        }
-        Some("FO") => TcpOption::FastOpen(hex(cursor)?),
-        Some("FOEXP") => TcpOption::FastOpenExperimental(hex(cursor)?),
-        Some("md5") => match cursor.word() {
-            Some("valid") => TcpOption::Md5 { valid: true },
-            Some("invalid") => TcpOption::Md5 { valid: false },
-            _ => return cursor.expected("`valid` or `invalid`"),
-        },
-        _ => return start.expected("a TCP option"),
-    })
-}
-
-fn word(cursor: &mut Cursor<'_>, wanted: &str) -> Result<(), SyntaxError> {
+/// Takes a word that must be there.
+pub(super) fn word(cursor: &mut Cursor<'_>, wanted: &str) -> Result<(), SyntaxError> {
     let start = *cursor;
     if cursor.word() == Some(wanted) {
         Ok(())
@@ -221,67 +262,14 @@ fn word(cursor: &mut Cursor<'_>, wanted: &str) -> Result<(), SyntaxError> {
     }
 }
 
-fn sack(cursor: &mut Cursor<'_>) -> Result<Vec<(u32, u32)>, SyntaxError> {
-    let mut blocks = Vec::new();
-    while cursor.peek().is_some_and(|c| c.is_ascii_digit()) {
-        let left = cursor.number()?;
-        cursor.need(":")?;
-        blocks.push((left, cursor.number()?));
-        if blocks.len() > OPTIONS_MAX {
-            return cursor.expected("fewer SACK blocks");
-        }
-    }
-    Ok(blocks)
-}
-
-/// The bytes of a cookie; a missing half byte is refused.
-fn hex(cursor: &mut Cursor<'_>) -> Result<Vec<u8>, SyntaxError> {
-    cursor.skip_blanks();
-    let start = *cursor;
-    let digits = cursor.take_while(|c| c.is_ascii_hexdigit());
-    if !digits.len().is_multiple_of(2) {
-        return start.expected("an even number of hexadecimal digits");
-    }
-    let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap_or(0);
-    Ok((0..digits.len()).step_by(2).map(byte).collect())
-}
-
-fn icmp(cursor: &mut Cursor<'_>) -> Result<Icmp, SyntaxError> {
-    let Some(kind) = cursor.word() else {
-        return cursor.expected("an ICMP type");
-    };
-    let mut icmp = Icmp {
-        kind: kind.to_owned(),
-        code: None,
-        mtu: None,
-        quoted_seq: None,
-        quoted_len: 0,
-        quoted_udp: None,
-    };
-    while let Some(name) = cursor.word() {
-        if name == "mtu" {
-            icmp.mtu = Some(cursor.number()?);
-        } else {
-            icmp.code = Some(name.to_owned());
-        }
-    }
-    cursor.need("[")?;
-    if !cursor.eat("...") {
-        icmp.quoted_seq = Some(cursor.number()?);
-        cursor.need(":")?;
-        let _end: u32 = cursor.number()?;
-        icmp.quoted_len = data_len(cursor)?;
-    }
-    icmp.quoted_udp = udp(cursor)?;
-    cursor.need("]")?;
-    Ok(icmp)
-}
-
 /// `/udp(9811 > 2)` right behind a packet.
-fn udp(cursor: &mut Cursor<'_>) -> Result<Option<(u16, u16)>, SyntaxError> {
-    if !cursor.eat_raw("/udp") {
+pub(super) fn udp(cursor: &mut Cursor<'_>) -> Result<Option<(u16, u16)>, SyntaxError> {
+    let mut probe = *cursor;
+    probe.skip_blanks();
+    if !probe.eat_raw("/udp") {
         return Ok(None);
     }
+    *cursor = probe;
     cursor.need("(")?;
     let source = cursor.number()?;
     cursor.need(">")?;

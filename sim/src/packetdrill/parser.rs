@@ -4,16 +4,9 @@
 //! `#ifdef NAME` ... `#else` ... `#endif` are resolved first, line by line, so that lines keep their
 //! numbers; the names that hold are the caller's.
 
-use super::ast::{Action, Assertion, Event, Expr, Options, Script, SyntaxError, Time};
+use super::ast::{Action, Direction, Event, Options, Script, SyntaxError, Time};
 use super::cursor::Cursor;
-use super::{packet_syntax, syscall_syntax};
-
-/// Nesting of parentheses in an assertion; more is refused.
-const EXPR_DEPTH_MAX: usize = 16;
-
-/// Operators in one expression outside parentheses; more is refused. Each is a level of the tree, over which
-/// evaluation and drop recurse.
-const EXPR_OPERATORS_MAX: usize = 64;
+use super::{code_syntax, options_syntax, packet_syntax, syscall_syntax};
 
 /// How deep `#ifdef`s nest; more is refused.
 const CONDITIONS_MAX: usize = 64;
@@ -24,15 +17,17 @@ const CONDITIONS_MAX: usize = 64;
 /// [`SyntaxError`] at the first thing that is not of the dialect.
 pub fn parse(text: &str, defined: &[&str]) -> Result<Script, SyntaxError> {
     let text = resolve_conditions(text, defined)?;
+    let text = options_syntax::define(text)?;
     let mut cursor = Cursor::new(&text);
     let mut script = Script {
-        options: options(&mut cursor)?,
+        options: options_syntax::options(&mut cursor)?,
         ..Script::default()
     };
+    let mut before = None;
     while !cursor.at_end() {
         let line = cursor.line();
-        if cursor.eat("`") {
-            let command = cursor.take_until("`")?.to_owned();
+        if cursor.peek_raw() == Some('`') {
+            let command = command(&mut cursor)?;
             let place = if script.events.is_empty() {
                 &mut script.init
             } else {
@@ -41,7 +36,16 @@ pub fn parse(text: &str, defined: &[&str]) -> Result<Script, SyntaxError> {
             place.push((line, command));
             continue;
         }
-        script.events.push(event(&mut cursor, line)?);
+        if !script.cleanup.is_empty() {
+            return cursor.expected(
+                "the end of the script: a command without a time is its last, write `+0` before it",
+            );
+        }
+        let event = event(&mut cursor, &script.options, before)?;
+        if let Time::Absolute(at) | Time::AbsoluteRange(at, _) = event.time {
+            before = Some(at);
+        }
+        script.events.push(event);
     }
     // As in the original's grammar: a file that was cut short must not pass for a script that was fulfilled.
     if script.events.is_empty() {
@@ -104,152 +108,76 @@ fn resolve_conditions(text: &str, defined: &[&str]) -> Result<String, SyntaxErro
     })
 }
 
-fn options(cursor: &mut Cursor<'_>) -> Result<Options, SyntaxError> {
-    let mut options = Options::default();
-    while cursor.eat("--") {
-        let start = *cursor;
-        let name = cursor.word().unwrap_or_default();
-        let value = if cursor.eat_raw("=") {
-            cursor.take_while(|c| !c.is_whitespace())
-        } else {
-            ""
-        };
-        let number = || value.parse::<u64>().ok();
-        match name {
-            "ip_version" if value == "ipv4" => options.ipv6 = false,
-            "ip_version" if value == "ipv6" => options.ipv6 = true,
-            "ip_version" => return start.expected("--ip_version=ipv4 or ipv6"),
-            "tolerance_usecs" => match number() {
-                Some(us) => options.tolerance_us = us,
-                None => return start.expected("--tolerance_usecs=MICROSECONDS"),
-            },
-            "mtu" => match number().and_then(|mtu| u32::try_from(mtu).ok()) {
-                Some(mtu) => options.mtu = mtu,
-                None => return start.expected("--mtu=BYTES"),
-            },
-            "udp_encapsulation" if value == "tcp" => options.udp_encapsulation = true,
-            "udp_encapsulation" => return start.expected("--udp_encapsulation=tcp"),
-            "tcp_md5_secret" => options.md5_secret = Some(value.to_owned()),
-            "non_fatal" => {
-                options.non_fatal_syscalls = value.contains("syscall");
-                options.non_fatal_packets = value.contains("packet");
-            }
-            // Where the script's addresses come from is the runner's business.
-            "local_ip" | "remote_ip" | "netmask_ip" | "gateway_ip" | "dry_run" | "verbose" => {}
-            _ => return start.expected("an option of packetdrill"),
-        }
-    }
-    Ok(options)
-}
-
-fn event(cursor: &mut Cursor<'_>, line: usize) -> Result<Event, SyntaxError> {
+fn event(
+    cursor: &mut Cursor<'_>,
+    options: &Options,
+    before: Option<u64>,
+) -> Result<Event, SyntaxError> {
+    let start = *cursor;
+    let line = cursor.line();
     let time = time(cursor)?;
-    let mut end = None;
-    if cursor.eat("...") {
-        end = Some(self::time(cursor)?);
+    if let (Time::Absolute(at), Some(before)) = (time, before)
+        && at < before
+    {
+        return start.expected("a time that is not before that of the last event");
     }
+    let end = if cursor.eat("...") {
+        Some(cursor.seconds()?)
+    } else {
+        None
+    };
     let action = match cursor.peek() {
-        Some('<' | '>') => Action::Packet(packet_syntax::packet(cursor)?),
-        Some('`') => {
-            cursor.need("`")?;
-            Action::Command(cursor.take_until("`")?.trim().to_owned())
-        }
+        Some('<' | '>') => Action::Packet(packet_syntax::packet(cursor, options)?),
+        Some('`') => Action::Command(command(cursor)?),
         Some('%') => {
             cursor.need("%{")?;
-            Action::Code(assertions(cursor)?)
+            Action::Code(code_syntax::assertions(cursor)?)
         }
         _ => Action::Syscall(syscall_syntax::syscall(cursor, end)?),
     };
+    let waits = matches!(&action, Action::Packet(packet) if packet.direction == Direction::Out);
+    if !waits && !matches!(time, Time::Absolute(_) | Time::Relative(_)) {
+        return start.expected("one time: `*` and ranges are for packets of the stack (`>`)");
+    }
+    if end.is_some() && !matches!(action, Action::Syscall(_)) {
+        return start.expected("one time: only a system call has an end");
+    }
     Ok(Event { line, time, action })
 }
 
-/// A time, absolute or relative, as a point or a range.
+/// A command in backquotes; a backslash keeps the character after it.
+fn command(cursor: &mut Cursor<'_>) -> Result<String, SyntaxError> {
+    cursor.need("`")?;
+    Ok(cursor.take_quoted('`')?.trim().to_owned())
+}
+
 fn time(cursor: &mut Cursor<'_>) -> Result<Time, SyntaxError> {
     if cursor.eat("*") {
         return Ok(Time::Any);
     }
     let relative = cursor.eat("+");
+    if !relative && !matches!(cursor.peek(), Some('0'..='9' | '.')) {
+        return cursor.expected("a time: `1.5`, `+.1`, `1~2`, `+0~+1` or `*`");
+    }
     let from = cursor.seconds()?;
-    if !cursor.eat_raw("~") {
+    if !cursor.eat("~") {
         return Ok(if relative {
             Time::Relative(from)
         } else {
             Time::Absolute(from)
         });
     }
-    let _ = cursor.eat_raw("+");
+    let start = *cursor;
+    if relative {
+        cursor.need("+")?;
+    }
     let to = cursor.seconds()?;
+    if to < from {
+        return start.expected("an end that is not before the beginning");
+    }
     Ok(if relative {
         Time::RelativeRange(from, to)
     } else {
         Time::AbsoluteRange(from, to)
     })
-}
-
-fn assertions(cursor: &mut Cursor<'_>) -> Result<Vec<Assertion>, SyntaxError> {
-    let mut all = Vec::new();
-    loop {
-        if cursor.eat("}%") {
-            return Ok(all);
-        }
-        if cursor.eat(";") {
-            continue;
-        }
-        if cursor.word() != Some("assert") {
-            return cursor.expected("`assert` or `}%`");
-        }
-        let before = cursor.rest();
-        let left = expr(cursor, 0)?;
-        let mut op = None;
-        for candidate in ["==", "!=", "<=", ">=", "<", ">"] {
-            if cursor.eat(candidate) {
-                op = Some(candidate);
-                break;
-            }
-        }
-        let Some(op) = op else {
-            return cursor.expected("a comparison");
-        };
-        let right = expr(cursor, 0)?;
-        let text = before[..before.len() - cursor.rest().len()]
-            .trim()
-            .to_owned();
-        let _ = cursor.eat(",");
-        all.push(Assertion {
-            left,
-            op: op.to_owned(),
-            right,
-            text,
-        });
-    }
-}
-
-/// Operators of one precedence, from the left: scripts use parentheses where it matters.
-fn expr(cursor: &mut Cursor<'_>, depth: usize) -> Result<Expr, SyntaxError> {
-    let mut left = term(cursor, depth)?;
-    for _ in 0..=EXPR_OPERATORS_MAX {
-        let op = match cursor.peek() {
-            Some(op @ ('|' | '&' | '+' | '-' | '*' | '/')) => op,
-            _ => return Ok(left),
-        };
-        cursor.need(op.encode_utf8(&mut [0; 4]))?;
-        let right = term(cursor, depth)?;
-        left = Expr::Binary(Box::new(left), op, Box::new(right));
-    }
-    cursor.expected("fewer operators")
-}
-
-fn term(cursor: &mut Cursor<'_>, depth: usize) -> Result<Expr, SyntaxError> {
-    if depth >= EXPR_DEPTH_MAX {
-        return cursor.expected("fewer parentheses");
-    }
-    if cursor.eat("(") {
-        let inner = expr(cursor, depth + 1)?;
-        cursor.need(")")?;
-        return Ok(inner);
-    }
-    match cursor.word() {
-        Some(name) => Ok(Expr::Name(name.to_owned())),
-        None => Ok(Expr::Number(cursor.integer()?)),
-    }
 }

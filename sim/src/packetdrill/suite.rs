@@ -170,6 +170,7 @@ pub fn run_one<M: MakeStack>(make: &M, path: &Path) -> Report {
         what,
         expected,
         seen,
+        ..
     }) = outcome.failure
     {
         report.line = Some(line);

@@ -23,6 +23,8 @@ pub struct Frame {
     pub tos: u8,
     /// Time to live or hop limit.
     pub ttl: u8,
+    /// Flow label of IPv6; 0 in IPv4.
+    pub flow_label: u32,
     /// What it carries.
     pub body: FrameBody,
 }
@@ -32,8 +34,21 @@ pub struct Frame {
 pub enum FrameBody {
     /// A TCP segment.
     Tcp(Segment),
+    /// A UDP datagram.
+    Udp(Datagram),
     /// Anything else: protocol number and bytes.
     Other(u8, Vec<u8>),
+}
+
+/// A UDP datagram.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// Source port.
+    pub sport: u16,
+    /// Destination port.
+    pub dport: u16,
+    /// Its data.
+    pub data: Vec<u8>,
 }
 
 /// A TCP segment with its numbers as they stand in the header.
@@ -55,7 +70,9 @@ pub struct Segment {
     pub urgent: u16,
     /// Options in order, all of them.
     pub options: Vec<TcpOption>,
-    /// Bytes of data; a script says nothing of their values.
+    /// The options as they stand in a header that was taken apart; empty in one to be made.
+    pub option_bytes: Vec<u8>,
+    /// Bytes of data: zeros, for that is what scripts write.
     pub data: Vec<u8>,
     /// UDP ports of the encapsulation.
     pub udp: Option<(u16, u16)>,
@@ -66,21 +83,29 @@ impl Frame {
     pub fn segment(&self) -> Option<&Segment> {
         match &self.body {
             FrameBody::Tcp(segment) => Some(segment),
-            FrameBody::Other(..) => None,
+            FrameBody::Udp(_) | FrameBody::Other(..) => None,
         }
     }
 
-    /// Source and destination as socket addresses of the TCP connection.
+    /// Source and destination as socket addresses of the connection.
     pub fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
-        let segment = self.segment()?;
-        let src = SocketAddr::new(self.src, segment.sport);
-        Some((src, SocketAddr::new(self.dst, segment.dport)))
+        let (sport, dport) = match &self.body {
+            FrameBody::Tcp(segment) => (segment.sport, segment.dport),
+            FrameBody::Udp(datagram) => (datagram.sport, datagram.dport),
+            FrameBody::Other(..) => return None,
+        };
+        let src = SocketAddr::new(self.src, sport);
+        Some((src, SocketAddr::new(self.dst, dport)))
     }
 
     /// The bytes of the packet, with all checksums. `key` signs an MD5 option that is to be valid.
     pub fn encode(&self, key: Option<&str>) -> Vec<u8> {
         match &self.body {
             FrameBody::Other(proto, bytes) => self.ip(*proto, bytes),
+            FrameBody::Udp(datagram) => {
+                let bytes = self.udp_bytes(datagram.sport, datagram.dport, &datagram.data);
+                self.ip(17, &bytes)
+            }
             FrameBody::Tcp(segment) => {
                 let mut bytes = self.tcp_bytes(segment, key);
                 let Some((sport, dport)) = segment.udp else {
@@ -88,26 +113,21 @@ impl Frame {
                 };
                 // FreeBSD leaves the inner checksum zero: UDP's covers it (tcp_output.c, 15.0).
                 bytes[16..18].fill(0);
-                let mut header = UdpHeader {
-                    source_port: sport,
-                    destination_port: dport,
-                    length: u16::try_from(bytes.len() + 8).unwrap_or(u16::MAX),
-                    checksum: 0,
-                };
-                header.checksum = match (self.src, self.dst) {
-                    (IpAddr::V4(src), IpAddr::V4(dst)) => header
-                        .calc_checksum_ipv4_raw(src.octets(), dst.octets(), &bytes)
-                        .unwrap_or_default(),
-                    (IpAddr::V6(src), IpAddr::V6(dst)) => header
-                        .calc_checksum_ipv6_raw(src.octets(), dst.octets(), &bytes)
-                        .unwrap_or_default(),
-                    _ => 0,
-                };
-                let mut datagram = header.to_bytes().to_vec();
-                datagram.extend_from_slice(&bytes);
+                let datagram = self.udp_bytes(sport, dport, &bytes);
                 self.ip(17, &datagram)
             }
         }
+    }
+
+    fn udp_bytes(&self, sport: u16, dport: u16, data: &[u8]) -> Vec<u8> {
+        let mut header = UdpHeader {
+            source_port: sport,
+            destination_port: dport,
+            length: u16::try_from(data.len() + 8).unwrap_or(u16::MAX),
+            checksum: 0,
+        };
+        header.checksum = udp_checksum(self.src, self.dst, &header, data);
+        [&header.to_bytes()[..], data].concat()
     }
 
     /// The first bytes of this packet as an ICMP error quotes them: IP header and `n` bytes.
@@ -137,7 +157,7 @@ impl Frame {
             }
             (IpAddr::V6(src), IpAddr::V6(dst)) => Ipv6Header {
                 traffic_class: self.tos,
-                flow_label: Ipv6FlowLabel::ZERO,
+                flow_label: Ipv6FlowLabel::try_new(self.flow_label).unwrap_or(Ipv6FlowLabel::ZERO),
                 payload_length: u16::try_from(payload.len()).unwrap_or(u16::MAX),
                 next_header: IpNumber(proto),
                 hop_limit: self.ttl,
@@ -166,7 +186,10 @@ impl Frame {
         header.ece = has(flag::ECE);
         header.cwr = has(flag::CWR);
         header.ns = has(flag::AE);
-        let options = option_bytes(&segment.options);
+        let mut options = option_bytes(&segment.options);
+        while !options.bytes.len().is_multiple_of(4) {
+            options.bytes.push(0);
+        }
         let _ = header.set_options_raw(&options.bytes);
         let mut bytes = header.to_bytes().to_vec();
         if let Some(at) = options.digest_at {
@@ -189,12 +212,17 @@ struct OptionBytes {
     sign: bool,
 }
 
-/// Bytes that the options take in a header.
+/// The bytes of one option as it stands in a header; those of a digest are zeros.
+pub(super) fn one_option(option: &TcpOption) -> Vec<u8> {
+    option_bytes(std::slice::from_ref(option)).bytes
+}
+
+/// Bytes that the options take, without what fills them up.
 pub(super) fn options_len(options: &[TcpOption]) -> usize {
     option_bytes(options).bytes.len()
 }
 
-/// Options as bytes, padded to a multiple of four with end-of-list, as a sender must.
+/// Options as bytes.
 fn option_bytes(options: &[TcpOption]) -> OptionBytes {
     let mut out = OptionBytes {
         bytes: Vec::new(),
@@ -233,10 +261,8 @@ fn option_bytes(options: &[TcpOption]) -> OptionBytes {
                 out.sign = *valid;
             }
             TcpOption::Raw(kind, payload) => put(*kind, payload),
+            TcpOption::Blob(bytes) => out.bytes.extend_from_slice(bytes),
         }
-    }
-    while !out.bytes.len().is_multiple_of(4) {
-        out.bytes.push(0);
     }
     out
 }
@@ -282,6 +308,18 @@ fn pseudo_header(src: IpAddr, dst: IpAddr, length: u32) -> Vec<u8> {
     }
 }
 
+fn udp_checksum(src: IpAddr, dst: IpAddr, header: &UdpHeader, data: &[u8]) -> u16 {
+    match (src, dst) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => header
+            .calc_checksum_ipv4_raw(src.octets(), dst.octets(), data)
+            .unwrap_or_default(),
+        (IpAddr::V6(src), IpAddr::V6(dst)) => header
+            .calc_checksum_ipv6_raw(src.octets(), dst.octets(), data)
+            .unwrap_or_default(),
+        _ => 0,
+    }
+}
+
 fn tcp_checksum(src: IpAddr, dst: IpAddr, bytes: &[u8]) -> u16 {
     let mut all = pseudo_header(src, dst, u32::try_from(bytes.len()).unwrap_or(u32::MAX));
     all.extend_from_slice(bytes);
@@ -308,20 +346,21 @@ pub(super) fn sum(bytes: &[u8]) -> u16 {
 /// # Errors
 /// What is wrong with the packet: a stack must never send such.
 pub fn decode(bytes: &[u8], encapsulated: bool, key: Option<&str>) -> Result<Frame, String> {
-    let (src, dst, tos, ttl, proto, payload) = decode_ip(bytes)?;
-    let mut frame = Frame {
-        src,
-        dst,
-        tos,
-        ttl,
-        body: FrameBody::Other(proto, payload.to_vec()),
-    };
+    let (mut frame, proto, payload) = decode_ip(bytes)?;
+    let (src, dst) = (frame.src, frame.dst);
     let (tcp, udp) = match proto {
         6 => (payload, None),
-        17 if encapsulated => {
-            let (header, rest) =
-                UdpHeader::from_slice(payload).map_err(|e| format!("UDP header: {e}"))?;
-            (rest, Some((header.source_port, header.destination_port)))
+        17 => {
+            let (header, data) = decode_udp(src, dst, payload)?;
+            if !encapsulated {
+                frame.body = FrameBody::Udp(Datagram {
+                    sport: header.source_port,
+                    dport: header.destination_port,
+                    data: data.to_vec(),
+                });
+                return Ok(frame);
+            }
+            (data, Some((header.source_port, header.destination_port)))
         }
         _ => return Ok(frame),
     };
@@ -361,31 +400,50 @@ pub fn decode(bytes: &[u8], encapsulated: bool, key: Option<&str>) -> Result<Fra
         window: header.window_size,
         urgent: header.urgent_pointer,
         options: decode_options(header.options.as_slice(), &digest)?,
+        option_bytes: header.options.as_slice().to_vec(),
         data: data.to_vec(),
         udp,
     });
     Ok(frame)
 }
 
-type IpParts<'a> = (IpAddr, IpAddr, u8, u8, u8, &'a [u8]);
+fn decode_udp(src: IpAddr, dst: IpAddr, payload: &[u8]) -> Result<(UdpHeader, &[u8]), String> {
+    let (header, rest) = UdpHeader::from_slice(payload).map_err(|e| format!("UDP header: {e}"))?;
+    let data = usize::from(header.length)
+        .checked_sub(8)
+        .filter(|len| *len == rest.len())
+        .and_then(|len| rest.get(..len))
+        .ok_or_else(|| format!("UDP length {} in {} bytes", header.length, payload.len()))?;
+    // Without a checksum only over IPv4 (RFC 8200, section 8.1).
+    let none = header.checksum == 0 && src.is_ipv4();
+    let wanted = udp_checksum(src, dst, &header, data);
+    if !none && header.checksum != wanted {
+        return Err(format!(
+            "UDP checksum {:#06x}, should be {wanted:#06x}",
+            header.checksum
+        ));
+    }
+    Ok((header, data))
+}
 
-fn decode_ip(bytes: &[u8]) -> Result<IpParts<'_>, String> {
+/// The fields of the IP header, with protocol and payload.
+fn decode_ip(bytes: &[u8]) -> Result<(Frame, u8, &[u8]), String> {
     if bytes.first().is_some_and(|b| b >> 4 == 6) {
         let (header, rest) =
             Ipv6Header::from_slice(bytes).map_err(|e| format!("IPv6 header: {e}"))?;
         let payload = rest
             .get(..usize::from(header.payload_length))
             .ok_or("IPv6 payload length beyond the packet")?;
-        let (src, dst) = (header.source.into(), header.destination.into());
         let proto = header.next_header.0;
-        return Ok((
-            IpAddr::V6(src),
-            IpAddr::V6(dst),
-            header.traffic_class,
-            header.hop_limit,
-            proto,
-            payload,
-        ));
+        let frame = Frame {
+            src: IpAddr::V6(header.source.into()),
+            dst: IpAddr::V6(header.destination.into()),
+            tos: header.traffic_class,
+            ttl: header.hop_limit,
+            flow_label: header.flow_label.value(),
+            body: FrameBody::Other(proto, payload.to_vec()),
+        };
+        return Ok((frame, proto, payload));
     }
     let (header, _) = Ipv4Header::from_slice(bytes).map_err(|e| format!("IPv4 header: {e}"))?;
     if header.header_checksum != header.calc_header_checksum() {
@@ -397,16 +455,16 @@ fn decode_ip(bytes: &[u8]) -> Result<IpParts<'_>, String> {
     let payload = bytes
         .get(header.header_len()..usize::from(header.total_len))
         .ok_or("IPv4 total length beyond the packet")?;
-    let tos = header.dscp.value() << 2 | header.ecn.value();
-    let (src, dst) = (header.source.into(), header.destination.into());
-    Ok((
-        IpAddr::V4(src),
-        IpAddr::V4(dst),
-        tos,
-        header.time_to_live,
-        header.protocol.0,
-        payload,
-    ))
+    let proto = header.protocol.0;
+    let frame = Frame {
+        src: IpAddr::V4(header.source.into()),
+        dst: IpAddr::V4(header.destination.into()),
+        tos: header.dscp.value() << 2 | header.ecn.value(),
+        ttl: header.time_to_live,
+        flow_label: 0,
+        body: FrameBody::Other(proto, payload.to_vec()),
+    };
+    Ok((frame, proto, payload))
 }
 
 fn decode_options(mut bytes: &[u8], digest: &[u8; 16]) -> Result<Vec<TcpOption>, String> {
@@ -453,81 +511,4 @@ fn decode_options(mut bytes: &[u8], digest: &[u8; 16]) -> Result<Vec<TcpOption>,
         bytes = rest.get(length - 1..).unwrap_or_default();
     }
     Ok(all)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frame(v6: bool, udp: Option<(u16, u16)>) -> Frame {
-        let ip = |v4: &str, v6_text: &str| if v6 { v6_text } else { v4 }.parse().unwrap();
-        Frame {
-            src: ip("192.0.2.1", "2001:db8::1"),
-            dst: ip("192.168.0.1", "fd3d:fa7b:d17d::1"),
-            tos: 0x2a,
-            ttl: 64,
-            body: FrameBody::Tcp(Segment {
-                sport: 8_080,
-                dport: 50_000,
-                seq: 7,
-                ack: 9,
-                flags: flag::SYN | flag::ACK,
-                window: 1_000,
-                urgent: 0,
-                options: vec![
-                    TcpOption::Mss(1_460),
-                    TcpOption::Sack(vec![(1, 2), (3, 4)]),
-                    TcpOption::Md5 { valid: true },
-                ],
-                data: b"hello".to_vec(),
-                udp,
-            }),
-        }
-    }
-
-    #[test]
-    fn decode_undoes_encode_for_both_families_and_encapsulated() {
-        for v6 in [false, true] {
-            for udp in [None, Some((9_899, 9_811))] {
-                let mut wanted = frame(v6, udp);
-                let bytes = wanted.encode(Some("secret"));
-                let seen = decode(&bytes, udp.is_some(), Some("secret")).unwrap();
-                let FrameBody::Tcp(segment) = &mut wanted.body else {
-                    panic!()
-                };
-                // Twenty-two bytes of options more than a multiple of four get padding.
-                while option_bytes(&segment.options).bytes.len()
-                    > segment.options.iter().map(option_bytes_len).sum::<usize>()
-                {
-                    segment.options.push(TcpOption::Eol);
-                }
-                assert_eq!(seen, wanted);
-            }
-        }
-    }
-
-    fn option_bytes_len(option: &TcpOption) -> usize {
-        match option {
-            TcpOption::Nop | TcpOption::Eol => 1,
-            TcpOption::Mss(_) => 4,
-            TcpOption::Sack(blocks) => 2 + 8 * blocks.len(),
-            TcpOption::Md5 { .. } => 18,
-            _ => panic!(),
-        }
-    }
-
-    #[test]
-    fn a_wrong_checksum_and_a_wrong_digest_are_seen() {
-        let mut bytes = frame(false, None).encode(Some("other"));
-        let seen = decode(&bytes, false, Some("secret")).unwrap();
-        let options = &seen.segment().unwrap().options;
-        assert!(options.contains(&TcpOption::Md5 { valid: false }));
-        let last = bytes.len() - 1;
-        bytes[last] ^= 1;
-        assert!(
-            decode(&bytes, false, None)
-                .unwrap_err()
-                .contains("TCP checksum")
-        );
-    }
 }

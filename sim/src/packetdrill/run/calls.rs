@@ -4,21 +4,65 @@
 //! Blocking is the caller's: a call that would sleep says so and is tried again when the stack has
 //! moved. `fcntl` and descriptor numbers are kept here, the rest is the stack's.
 
+use super::args::{self, address, int, len, number, open, small, vectors};
 use super::names::{self, O_NONBLOCK, O_RDWR};
 use super::stack::Stack;
 use crate::errno::Errno;
 use crate::net::cx::{SoError, SoId};
-use crate::packetdrill::ast::{Arg, Syscall, Value};
-use crate::time::Instant;
+use crate::packetdrill::ast::{Arg, Syscall};
+use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
-
-/// The script's remote port, and the local one that it binds.
-pub const PORT: u16 = 8_080;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 
 /// Bytes of one write. The runner makes the data; no send buffer takes more at once, for
 /// `kern.ipc.maxsockbuf` is 2 MiB.
 const WRITE_MAX: usize = 16 << 20;
+
+/// `MSG_PEEK` and `MSG_DONTWAIT` (`sys/socket.h`).
+const MSG_PEEK: i32 = 0x2;
+const MSG_DONTWAIT: i32 = 0x80;
+
+/// More than a receive buffer holds, for `FIONREAD`.
+const EVERYTHING: usize = 64 << 20;
+
+/// The calls that a script may make, with how many arguments they have.
+const CALLS: [(&str, RangeInclusive<usize>); 22] = [
+    ("socket", 3..=3),
+    ("bind", 3..=3),
+    ("listen", 2..=2),
+    ("accept", 3..=3),
+    ("connect", 3..=3),
+    ("read", 3..=3),
+    ("readv", 3..=3),
+    ("recv", 4..=4),
+    ("recvfrom", 6..=6),
+    ("recvmsg", 3..=3),
+    ("write", 3..=3),
+    ("writev", 3..=3),
+    ("send", 4..=4),
+    ("sendto", 6..=6),
+    ("sendmsg", 3..=3),
+    ("fcntl", 2..=3),
+    ("ioctl", 2..=3),
+    ("close", 1..=1),
+    ("shutdown", 2..=2),
+    ("getsockopt", 5..=5),
+    ("setsockopt", 5..=5),
+    ("poll", 3..=3),
+];
+
+/// How many arguments a call has; `None` where scripts cannot make it.
+pub fn arguments(name: &str) -> Option<RangeInclusive<usize>> {
+    let found = CALLS.iter().find(|(known, _)| *known == name);
+    found.map(|(_, arguments)| arguments.clone())
+}
+
+/// The names of the calls, for a message.
+pub fn known() -> String {
+    let names: Vec<&str> = CALLS.iter().map(|(name, _)| *name).collect();
+    names.join(", ")
+}
 
 /// An open socket of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +71,8 @@ pub struct Descriptor {
     pub so: SoId,
     /// `O_NONBLOCK` is set.
     pub nonblocking: bool,
+    /// It is a `SOCK_DGRAM`.
+    pub datagrams: bool,
 }
 
 /// The program under test.
@@ -34,32 +80,47 @@ pub struct Descriptor {
 pub struct Program {
     /// Its descriptors by number.
     pub descriptors: BTreeMap<i64, Descriptor>,
-    /// Address of the stack's interface.
-    pub local: IpAddr,
-    /// Address of the script's side.
-    pub remote: IpAddr,
+    /// What it binds.
+    pub local: SocketAddr,
+    /// What it connects and sends to.
+    pub remote: SocketAddr,
+}
+
+/// What a call wrote for its caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Nothing.
+    Nothing,
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// The events of each descriptor that was polled.
+    Events(Vec<i64>),
 }
 
 /// How far a call got.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// It returned this, with what it wrote for its caller.
-    Done(Result<i64, Errno>, Option<i64>),
-    /// It sleeps. `Resume::Connect` only waits; `Resume::Again` makes the call again.
-    Sleeps(Resume),
+    Done(Result<i64, Errno>, Written),
+    /// It sleeps.
+    Sleeps(Sleep),
 }
 
 /// How a sleeping call goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resume {
-    /// By making the call once more.
-    Again,
-    /// By asking whether the connection is there.
-    Connect,
+pub struct Sleep {
+    /// What was sent of its data.
+    sent: usize,
+    /// When it gives up.
+    pub until: Option<Instant>,
 }
 
 /// A call that cannot be made as written.
 pub type ScriptError = String;
+
+fn done(result: Result<i64, Errno>) -> Progress {
+    Progress::Done(result, Written::Nothing)
+}
 
 impl Program {
     /// The sockets it has open.
@@ -76,251 +137,477 @@ impl Program {
         stack: &mut S,
         now: Instant,
         call: &Syscall,
-        resume: Option<Resume>,
+        sleep: Option<Sleep>,
     ) -> Result<Progress, ScriptError> {
-        let sockets = stack.sockets();
-        if call.name == "socket" {
-            let family = if self.local.is_ipv4() {
-                "AF_INET"
-            } else {
-                "AF_INET6"
-            };
-            let value = |i, default: &str| match call.args.get(i) {
-                Some(Arg::Value(value)) => names::number(value),
-                _ => names::constant(default).ok_or_else(String::new),
-            };
-            let (domain, kind) = (value(0, family)?, value(1, "SOCK_STREAM")?);
-            let nonblocking = kind & 0x2000_0000 != 0;
-            let made = sockets.socreate(
-                now,
-                small(domain)?,
-                small(kind & 0xffff)?,
-                small(value(2, "IPPROTO_TCP")?)?,
-            );
-            return Ok(self.opened(made, nonblocking, call));
-        }
-        let fd = self.number(call, 0)?;
-        let Some(descriptor) = self.descriptors.get(&fd).copied() else {
-            return Ok(Progress::Done(Err(Errno::EBADF), None));
-        };
-        let so = descriptor.so;
-        let peer = SocketAddr::new(self.remote, PORT);
-        let plain = |result: Result<(), Errno>| Ok(Progress::Done(result.map(|()| 0), None));
         match call.name.as_str() {
-            "fcntl" => return self.fcntl(fd, call),
-            "bind" => return plain(sockets.sobind(now, so, SocketAddr::new(self.local, PORT))),
-            "listen" => {
-                return plain(sockets.solisten(now, so, small(self.number(call, 1)?)?));
-            }
-            "shutdown" => {
-                return plain(sockets.soshutdown(now, so, small(self.number(call, 1)?)?));
-            }
-            "setsockopt" | "getsockopt" => return self.option(stack, now, so, call),
+            "socket" => return self.socket(stack, now, call),
+            "poll" => return self.poll(stack, now, call, sleep),
             _ => {}
         }
-        let outcome = match call.name.as_str() {
-            "connect" => {
-                if resume.is_none()
-                    && let Err(errno) = sockets.soconnect(now, so, peer)
-                {
-                    return plain(Err(errno));
+        let fd = number(call, 0)?;
+        let Some(descriptor) = self.descriptors.get(&fd).copied() else {
+            return Ok(done(Err(Errno::EBADF)));
+        };
+        let so = descriptor.so;
+        let sockets = stack.sockets();
+        let plain = |result: Result<(), Errno>| Ok(done(result.map(|()| 0)));
+        match call.name.as_str() {
+            "fcntl" => self.fcntl(fd, call),
+            "ioctl" => self.ioctl(stack, now, fd, call),
+            "bind" => plain(sockets.sobind(now, so, address(call, 1, self.local)?)),
+            "listen" => plain(sockets.solisten(now, so, int(call, 1)?)),
+            "shutdown" => plain(sockets.soshutdown(now, so, int(call, 1)?)),
+            "setsockopt" => {
+                let mut value = args::value(call, 3)?.bytes;
+                if let Some(len) = args::value_len(call, 4)? {
+                    value.resize(len, 0);
                 }
-                sockets.soconnected(now, so).map(|()| 0)
+                plain(sockets.sosetopt(now, so, int(call, 1)?, int(call, 2)?, &value))
             }
-            "accept" => match sockets.soaccept(now, so) {
-                Ok((so, _)) => return Ok(self.opened(Ok(so), false, call)),
-                Err(error) => Err(error),
-            },
+            "getsockopt" => self.getsockopt(stack, now, so, call),
+            "connect" => self.connect(stack, now, descriptor, call, sleep),
+            "accept" => self.accept(stack, now, descriptor, call),
             "close" => match sockets.soclose(now, so) {
                 Ok(()) => {
                     self.descriptors.remove(&fd);
-                    Ok(0)
+                    Ok(done(Ok(0)))
                 }
-                Err(error) => Err(error),
+                Err(error) => Ok(settle(descriptor, Err(error), Errno::EWOULDBLOCK)),
             },
-            "read" | "recv" | "recvfrom" => {
-                let len = self.len(call)?;
-                let flags = if call.name == "read" {
-                    0
-                } else {
-                    small(self.number(call, 3)?)?
-                };
-                sockets
-                    .soreceive(now, so, len, flags)
-                    .map(|got| length(got.data.len()))
+            "read" | "readv" | "recv" | "recvfrom" | "recvmsg" => {
+                receive(stack, now, descriptor, call, sleep)
             }
-            "write" | "send" | "sendto" => {
-                let len = self.len(call)?;
-                if len > WRITE_MAX {
-                    return Err(format!("{}: more than {WRITE_MAX} bytes", call.name));
-                }
-                let flags = if call.name == "write" {
-                    0
-                } else {
-                    small(self.number(call, 3)?)?
-                };
-                let to = (call.name == "sendto").then_some(peer);
-                sockets
-                    .sosend(now, so, &vec![0; len], to, flags)
-                    .map(length)
+            "write" | "writev" | "send" | "sendto" | "sendmsg" => {
+                self.send(stack, now, descriptor, call, sleep)
             }
-            other => return Err(format!("system call {other} is not known here")),
-        };
-        Ok(self.settle(call, descriptor, outcome))
-    }
-
-    /// What a call comes to that may have to sleep.
-    fn settle(
-        &self,
-        call: &Syscall,
-        descriptor: Descriptor,
-        outcome: Result<i64, SoError>,
-    ) -> Progress {
-        let connect = call.name == "connect";
-        match outcome {
-            Ok(value) => Progress::Done(Ok(value), None),
-            Err(SoError::Errno(errno)) => Progress::Done(Err(errno), None),
-            Err(SoError::Blocked(_)) if descriptor.nonblocking => {
-                let errno = if connect {
-                    Errno::EINPROGRESS
-                } else {
-                    Errno::EWOULDBLOCK
-                };
-                Progress::Done(Err(errno), None)
-            }
-            Err(SoError::Blocked(_)) if connect => Progress::Sleeps(Resume::Connect),
-            Err(SoError::Blocked(_)) => Progress::Sleeps(Resume::Again),
+            other => Err(format!("system call {other} is not known here")),
         }
     }
 
+    fn socket<S: Stack>(
+        &mut self,
+        stack: &mut S,
+        now: Instant,
+        call: &Syscall,
+    ) -> Result<Progress, ScriptError> {
+        let family = if self.local.is_ipv4() {
+            "AF_INET"
+        } else {
+            "AF_INET6"
+        };
+        let value = |index, own: &str| match call.args.get(index) {
+            Some(Arg::Ellipsis) => Ok(names::constant(own).unwrap_or(0)),
+            _ => number(call, index),
+        };
+        let (domain, kind) = (value(0, family)?, value(1, "SOCK_STREAM")?);
+        let flags = names::constant("SOCK_NONBLOCK").unwrap_or(0);
+        let proto = value(2, "IPPROTO_IP")?;
+        let made =
+            stack
+                .sockets()
+                .socreate(now, small(domain)?, small(kind & 0xffff)?, small(proto)?);
+        let datagrams = names::constant("SOCK_DGRAM") == Some(kind & 0xffff);
+        Ok(self.opened(made, kind & flags != 0, datagrams, call))
+    }
+
     /// A new descriptor gets the number that the script expects, as long as it is free.
-    fn opened(&mut self, so: Result<SoId, Errno>, nonblocking: bool, call: &Syscall) -> Progress {
-        match so {
-            Err(errno) => Progress::Done(Err(errno), None),
-            Ok(so) => {
-                let free = |fd: &i64| !self.descriptors.contains_key(fd);
-                let wanted = call.result.filter(|fd| *fd >= 3).filter(free);
-                let fd = wanted.or_else(|| (3..).find(free)).unwrap_or(3);
-                self.descriptors.insert(fd, Descriptor { so, nonblocking });
-                Progress::Done(Ok(fd), None)
+    fn opened(
+        &mut self,
+        so: Result<SoId, Errno>,
+        nonblocking: bool,
+        datagrams: bool,
+        call: &Syscall,
+    ) -> Progress {
+        let so = match so {
+            Err(errno) => return done(Err(errno)),
+            Ok(so) => so,
+        };
+        let free = |fd: &i64| !self.descriptors.contains_key(fd);
+        let wanted = call.result.filter(|fd| *fd >= 3).filter(free);
+        let fd = wanted.or_else(|| (3..).find(free)).unwrap_or(3);
+        let descriptor = Descriptor {
+            so,
+            nonblocking,
+            datagrams,
+        };
+        self.descriptors.insert(fd, descriptor);
+        done(Ok(fd))
+    }
+
+    fn connect<S: Stack>(
+        &mut self,
+        stack: &mut S,
+        now: Instant,
+        descriptor: Descriptor,
+        call: &Syscall,
+        sleep: Option<Sleep>,
+    ) -> Result<Progress, ScriptError> {
+        let (sockets, so) = (stack.sockets(), descriptor.so);
+        let peer = address(call, 1, self.remote)?;
+        if sleep.is_none()
+            && let Err(errno) = sockets.soconnect(now, so, peer)
+        {
+            return Ok(done(Err(errno)));
+        }
+        let outcome = sockets.soconnected(now, so).map(|()| 0);
+        Ok(settle(descriptor, outcome, Errno::EINPROGRESS))
+    }
+
+    fn accept<S: Stack>(
+        &mut self,
+        stack: &mut S,
+        now: Instant,
+        descriptor: Descriptor,
+        call: &Syscall,
+    ) -> Result<Progress, ScriptError> {
+        open(call, 1, "the peer's address")?;
+        match stack.sockets().soaccept(now, descriptor.so) {
+            Ok((so, _)) => Ok(self.opened(Ok(so), false, false, call)),
+            Err(error) => Ok(settle(descriptor, Err(error), Errno::EWOULDBLOCK)),
+        }
+    }
+
+    fn send<S: Stack>(
+        &self,
+        stack: &mut S,
+        now: Instant,
+        descriptor: Descriptor,
+        call: &Syscall,
+        sleep: Option<Sleep>,
+    ) -> Result<Progress, ScriptError> {
+        let (flags, to, all) = match call.name.as_str() {
+            "write" => (0, None, len(call, 2)?),
+            "send" => (int(call, 3)?, None, len(call, 2)?),
+            "sendto" => (
+                int(call, 3)?,
+                Some(address(call, 4, self.remote)?),
+                len(call, 2)?,
+            ),
+            "writev" => (0, None, vectors(call, 1)?),
+            // A message without a name goes where the socket is connected to.
+            _ => (int(call, 2)?, None, vectors(call, 1)?),
+        };
+        if all > WRITE_MAX {
+            return Err(format!("{}: more than {WRITE_MAX} bytes", call.name));
+        }
+        if !matches!(call.name.as_str(), "writev" | "sendmsg") {
+            open(call, 1, "the data")?;
+        }
+        let waits = !descriptor.nonblocking && flags & MSG_DONTWAIT == 0;
+        let mut sent = sleep.map_or(0, |sleep| sleep.sent);
+        let data = vec![0; all - sent.min(all)];
+        let mut rest = data.as_slice();
+        loop {
+            match stack.sockets().sosend(now, descriptor.so, rest, to, flags) {
+                Ok(taken) => {
+                    sent += taken;
+                    rest = rest.get(taken..).unwrap_or_default();
+                    // A blocking write ends when all of it is in the buffer (`sosend_generic`).
+                    if rest.is_empty() || !waits || taken == 0 {
+                        return Ok(done(Ok(length(sent))));
+                    }
+                }
+                Err(SoError::Blocked(_)) if waits => {
+                    let until = match sleep {
+                        Some(sleep) => sleep.until,
+                        None => timeout(stack, now, descriptor.so, "SO_SNDTIMEO"),
+                    };
+                    if until.is_some_and(|until| until <= now) {
+                        let partly = sent > 0;
+                        let result = if partly {
+                            Ok(length(sent))
+                        } else {
+                            Err(Errno::EWOULDBLOCK)
+                        };
+                        return Ok(done(result));
+                    }
+                    return Ok(Progress::Sleeps(Sleep { sent, until }));
+                }
+                Err(SoError::Blocked(_)) if sent > 0 => return Ok(done(Ok(length(sent)))),
+                Err(error) => return Ok(settle(descriptor, Err(error), Errno::EWOULDBLOCK)),
             }
         }
     }
 
     fn fcntl(&mut self, fd: i64, call: &Syscall) -> Result<Progress, ScriptError> {
-        let command = self.number(call, 1)?;
+        let command = Some(number(call, 1)?);
         let Some(descriptor) = self.descriptors.get_mut(&fd) else {
-            return Ok(Progress::Done(Err(Errno::EBADF), None));
+            return Ok(done(Err(Errno::EBADF)));
         };
-        let flags = O_RDWR
-            | if descriptor.nonblocking {
+        if command == names::constant("F_GETFL") {
+            let nonblocking = if descriptor.nonblocking {
                 O_NONBLOCK
             } else {
                 0
             };
-        match (Some(command), call.args.get(2)) {
-            (get, _) if get == names::constant("F_GETFL") => Ok(Progress::Done(Ok(flags), None)),
-            (set, Some(Arg::Value(value))) if set == names::constant("F_SETFL") => {
-                descriptor.nonblocking = names::number(value)? & O_NONBLOCK != 0;
-                Ok(Progress::Done(Ok(0), None))
-            }
-            _ => Err("fcntl: only F_GETFL and F_SETFL are known here".into()),
+            return Ok(done(Ok(O_RDWR | nonblocking)));
         }
+        if command == names::constant("F_SETFL") {
+            descriptor.nonblocking = number(call, 2)? & O_NONBLOCK != 0;
+            return Ok(done(Ok(0)));
+        }
+        Err("fcntl: only F_GETFL and F_SETFL are known here".into())
     }
 
-    fn option<S: Stack>(
+    fn ioctl<S: Stack>(
+        &mut self,
+        stack: &mut S,
+        now: Instant,
+        fd: i64,
+        call: &Syscall,
+    ) -> Result<Progress, ScriptError> {
+        let command = Some(number(call, 1)?);
+        let Some(descriptor) = self.descriptors.get_mut(&fd) else {
+            return Ok(done(Err(Errno::EBADF)));
+        };
+        if command == names::constant("FIONBIO") {
+            let value = args::value(call, 2)?.bytes;
+            descriptor.nonblocking = value.iter().any(|byte| *byte != 0);
+            return Ok(Progress::Done(Ok(0), Written::Bytes(value)));
+        }
+        if command == names::constant("FIONREAD") {
+            let flags = MSG_PEEK | MSG_DONTWAIT;
+            let got = stack
+                .sockets()
+                .soreceive(now, descriptor.so, EVERYTHING, flags);
+            let there = got.map_or(0, |got| got.data.len());
+            let there = i32::try_from(there).unwrap_or(i32::MAX);
+            return Ok(Progress::Done(
+                Ok(0),
+                Written::Bytes(there.to_le_bytes().to_vec()),
+            ));
+        }
+        Err("ioctl: only FIONREAD and FIONBIO are known here".into())
+    }
+
+    fn getsockopt<S: Stack>(
         &self,
         stack: &mut S,
         now: Instant,
         so: SoId,
         call: &Syscall,
     ) -> Result<Progress, ScriptError> {
-        let (level, name) = (small(self.number(call, 1)?)?, small(self.number(call, 2)?)?);
-        if call.name == "setsockopt" {
-            let result = stack
-                .sockets()
-                .sosetopt(now, so, level, name, &value_bytes(call)?);
-            return Ok(Progress::Done(result.map(|()| 0), None));
+        let (level, name) = (int(call, 1)?, int(call, 2)?);
+        let wanted = args::value(call, 3)?;
+        let len = args::value_len(call, 4)?.unwrap_or(wanted.bytes.len());
+        Ok(match stack.sockets().sogetopt(now, so, level, name, len) {
+            Ok(bytes) => Progress::Done(Ok(0), Written::Bytes(bytes)),
+            Err(errno) => done(Err(errno)),
+        })
+    }
+
+    fn poll<S: Stack>(
+        &self,
+        stack: &mut S,
+        now: Instant,
+        call: &Syscall,
+        sleep: Option<Sleep>,
+    ) -> Result<Progress, ScriptError> {
+        let polled = polled(call)?;
+        if usize::try_from(number(call, 1)?) != Ok(polled.len()) {
+            return Err("poll: the second argument is not the number of descriptors".into());
         }
-        match stack.sockets().sogetopt(now, so, level, name, 4) {
-            Ok(bytes) => {
-                let mut word = [0; 4];
-                word.iter_mut()
-                    .zip(&bytes)
-                    .for_each(|(to, from)| *to = *from);
-                Ok(Progress::Done(
-                    Ok(0),
-                    Some(i64::from(i32::from_le_bytes(word))),
-                ))
+        let invalid = names::constant("POLLNVAL").unwrap_or(0);
+        let mut events = Vec::new();
+        for (fd, wanted, _) in &polled {
+            let mask = u16::try_from(*wanted).map_err(|_| "poll: no such events".to_owned())?;
+            events.push(match self.descriptors.get(fd) {
+                _ if *fd < 0 => 0,
+                None => invalid,
+                Some(descriptor) => i64::from(stack.sockets().sopoll(now, descriptor.so, mask)),
+            });
+        }
+        let ready = events.iter().filter(|events| **events != 0).count();
+        let millis = int(call, 2)?;
+        let until = match sleep {
+            Some(sleep) => sleep.until,
+            None => u64::try_from(millis)
+                .ok()
+                .map(|millis| now.after(Duration::from_micros(millis.saturating_mul(1_000)))),
+        };
+        if ready > 0 || until.is_some_and(|until| until <= now) {
+            return Ok(Progress::Done(Ok(length(ready)), Written::Events(events)));
+        }
+        Ok(Progress::Sleeps(Sleep { sent: 0, until }))
+    }
+}
+
+fn receive<S: Stack>(
+    stack: &mut S,
+    now: Instant,
+    descriptor: Descriptor,
+    call: &Syscall,
+    sleep: Option<Sleep>,
+) -> Result<Progress, ScriptError> {
+    let (flags, room) = match call.name.as_str() {
+        "read" => (0, len(call, 2)?),
+        "recv" | "recvfrom" => (int(call, 3)?, len(call, 2)?),
+        "readv" => (0, vectors(call, 1)?),
+        _ => (int(call, 2)?, vectors(call, 1)?),
+    };
+    if !matches!(call.name.as_str(), "readv" | "recvmsg") {
+        open(call, 1, "the data")?;
+    }
+    if call.name == "recvfrom" {
+        open(call, 4, "the sender's address")?;
+    }
+    let got = stack.sockets().soreceive(now, descriptor.so, room, flags);
+    let waits = !descriptor.nonblocking && flags & MSG_DONTWAIT == 0;
+    match got {
+        Ok(got) => Ok(done(Ok(length(got.data.len())))),
+        Err(SoError::Blocked(_)) if waits => {
+            let until = match sleep {
+                Some(sleep) => sleep.until,
+                None => timeout(stack, now, descriptor.so, "SO_RCVTIMEO"),
+            };
+            if until.is_some_and(|until| until <= now) {
+                return Ok(done(Err(Errno::EWOULDBLOCK)));
             }
-            Err(errno) => Ok(Progress::Done(Err(errno), None)),
+            Ok(Progress::Sleeps(Sleep { sent: 0, until }))
         }
+        Err(error) => Ok(settle(descriptor, Err(error), Errno::EWOULDBLOCK)),
     }
+}
 
-    /// The third argument, as bytes to move.
-    fn len(&self, call: &Syscall) -> Result<usize, ScriptError> {
-        let len = self.number(call, 2)?;
-        usize::try_from(len).map_err(|_| format!("{}: {len} is no length", call.name))
+/// When a sleep on this socket ends by its `SO_RCVTIMEO` or `SO_SNDTIMEO`.
+fn timeout<S: Stack>(stack: &mut S, now: Instant, so: SoId, name: &str) -> Option<Instant> {
+    let constant = |name| i32::try_from(names::constant(name)?).ok();
+    let (level, name) = (constant("SOL_SOCKET")?, constant(name)?);
+    let bytes = stack.sockets().sogetopt(now, so, level, name, 16).ok()?;
+    let word = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+    let micros = word(0)?.saturating_mul(1_000_000).saturating_add(word(8)?);
+    (micros > 0).then(|| now.after(Duration::from_micros(micros)))
+}
+
+/// What a call comes to that may have to sleep; `refusal` is what it says instead where it must not.
+fn settle(descriptor: Descriptor, outcome: Result<i64, SoError>, refusal: Errno) -> Progress {
+    match outcome {
+        Ok(value) => done(Ok(value)),
+        Err(SoError::Errno(errno)) => done(Err(errno)),
+        Err(SoError::Blocked(_)) if descriptor.nonblocking => done(Err(refusal)),
+        Err(SoError::Blocked(_)) => Progress::Sleeps(Sleep {
+            sent: 0,
+            until: None,
+        }),
     }
+}
 
-    fn number(&self, call: &Syscall, index: usize) -> Result<i64, ScriptError> {
-        match call.args.get(index) {
+/// Descriptor, events and expected events of each `struct pollfd`; no `revents` means none.
+fn polled(call: &Syscall) -> Result<Vec<(i64, i64, Option<i64>)>, ScriptError> {
+    let wrong = || "poll: argument 1 must be [{fd=N, events=POLLIN, revents=POLLIN}]".to_owned();
+    let Some(Arg::List(list)) = call.args.first() else {
+        return Err(wrong());
+    };
+    let mut all = Vec::new();
+    for item in list {
+        let Arg::Struct(fields) = item else {
+            return Err(wrong());
+        };
+        if fields
+            .iter()
+            .any(|f| !matches!(f.name.as_str(), "fd" | "events" | "revents"))
+        {
+            return Err(wrong());
+        }
+        let field = |name: &str| fields.iter().find(|field| field.name == name);
+        let number = |name: &str| match field(name).map(|field| &field.value) {
             Some(Arg::Value(value)) => names::number(value),
-            _ => Err(format!(
-                "{}: argument {} is no number",
-                call.name,
-                index + 1
-            )),
-        }
+            _ => Err(wrong()),
+        };
+        let revents = match field("revents").map(|field| &field.value) {
+            None => Some(0),
+            Some(Arg::Ellipsis) => None,
+            Some(_) => Some(number("revents")?),
+        };
+        all.push((number("fd")?, number("events")?, revents));
     }
+    Ok(all)
 }
 
-/// What `setsockopt` is given, as bytes in memory.
-fn value_bytes(call: &Syscall) -> Result<Vec<u8>, ScriptError> {
-    match call.args.get(3) {
-        Some(Arg::List(items)) => {
-            let mut bytes = Vec::new();
-            for item in items {
-                bytes.extend_from_slice(&small(names::number(item)?)?.to_le_bytes());
-            }
-            Ok(bytes)
-        }
-        Some(Arg::Text(text)) => Ok(text.as_bytes().to_vec()),
-        Some(Arg::Struct(fields)) => {
-            // struct tcp_function_set (netinet/tcp.h): the only structure scripts set.
-            let mut bytes = vec![0; 36];
-            for (name, value) in fields {
-                match (name.as_str(), value) {
-                    ("function_set_name", Value::Text(text)) if text.len() < 32 => {
-                        bytes[..text.len()].copy_from_slice(text.as_bytes());
-                    }
-                    ("pcbcnt", value) => {
-                        bytes[32..].copy_from_slice(&small(names::number(value)?)?.to_le_bytes());
-                    }
-                    _ => return Err(format!("setsockopt: field {name} is not known here")),
-                }
-            }
-            Ok(bytes)
-        }
-        _ => Err("setsockopt: the value is missing".into()),
-    }
-}
-
-/// What `getsockopt` must have given, where the script says.
+/// What a call should have written and what it wrote, where the two differ.
 ///
 /// # Errors
-/// The name that is unknown.
-pub fn expected_option(call: &Syscall) -> Result<Option<i64>, ScriptError> {
-    match (call.name.as_str(), call.args.get(3)) {
-        ("getsockopt", Some(Arg::List(items))) => items.first().map(names::number).transpose(),
-        _ => Ok(None),
+/// What in the script cannot be understood.
+pub fn miswritten(
+    call: &Syscall,
+    written: &Written,
+) -> Result<Option<(String, String)>, ScriptError> {
+    match written {
+        Written::Nothing => Ok(None),
+        Written::Events(events) => {
+            let wanted: Vec<Option<i64>> =
+                polled(call)?.iter().map(|(_, _, wanted)| *wanted).collect();
+            let same = wanted
+                .iter()
+                .zip(events)
+                .all(|(wanted, seen)| wanted.is_none_or(|w| w == *seen));
+            let hex = |events: &[Option<i64>]| {
+                let all = events
+                    .iter()
+                    .map(|e| e.map_or("...".into(), |e| format!("{e:#x}")));
+                format!("revents {}", all.collect::<Vec<String>>().join(", "))
+            };
+            let seen: Vec<Option<i64>> = events.iter().copied().map(Some).collect();
+            Ok((!same).then(|| (hex(&wanted), hex(&seen))))
+        }
+        Written::Bytes(bytes) => {
+            let index = if call.name == "ioctl" { 2 } else { 3 };
+            let mut wanted = args::value(call, index)?;
+            let text = matches!(call.args.get(index), Some(Arg::Text(_)));
+            let open = matches!(call.args.get(index), Some(Arg::Ellipsis));
+            let mut seen = bytes.clone();
+            if text {
+                // Names end with a zero, or with the room for them.
+                let end = seen
+                    .iter()
+                    .position(|byte| *byte == 0)
+                    .unwrap_or(seen.len());
+                seen.truncate(end);
+            }
+            let told = match args::value_len(call, index + 1)? {
+                Some(len) if call.name == "getsockopt" && !text && len != bytes.len() => false,
+                _ => true,
+            };
+            // A list shorter than the value speaks of its beginning.
+            if matches!(call.args.get(index), Some(Arg::List(_))) && wanted.bytes.len() < seen.len()
+            {
+                wanted.given.resize(seen.len(), false);
+                wanted.bytes.resize(seen.len(), 0);
+            }
+            if open || (told && wanted.agrees(&seen)) {
+                return Ok(None);
+            }
+            Ok(Some((shown(&wanted.bytes, text), shown(&seen, text))))
+        }
     }
 }
 
-fn small(value: i64) -> Result<i32, ScriptError> {
-    i32::try_from(value).map_err(|_| format!("{value} does not fit an int"))
+fn shown(bytes: &[u8], text: bool) -> String {
+    if text {
+        return format!("value {:?}", String::from_utf8_lossy(bytes));
+    }
+    let words: Vec<String> = bytes
+        .chunks(4)
+        .map(|word| match word.try_into() {
+            Ok(word) => i32::from_le_bytes(word).to_string(),
+            Err(_) => format!("{word:02x?}"),
+        })
+        .collect();
+    format!("value [{}] of {} bytes", words.join(", "), bytes.len())
 }
 
 fn length(len: usize) -> i64 {
     i64::try_from(len).unwrap_or(i64::MAX)
+}
+
+/// The address that a call connects or sends to; `None` where it does neither.
+///
+/// # Errors
+/// What in the script cannot be understood.
+pub fn destination(call: &Syscall, own: SocketAddr) -> Result<Option<SocketAddr>, ScriptError> {
+    match call.name.as_str() {
+        "connect" => address(call, 1, own).map(Some),
+        "sendto" => address(call, 4, own).map(Some),
+        _ => Ok(None),
+    }
 }

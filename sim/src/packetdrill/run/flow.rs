@@ -6,7 +6,7 @@
 //! first packet that shows them. The remote side's numbers are the script's own.
 
 use crate::packetdrill::ast::{self, TcpOption, flag};
-use crate::packetdrill::wire::Segment;
+use crate::packetdrill::wire::{Frame, Segment};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -19,10 +19,12 @@ pub struct Flow {
     pub remote: SocketAddr,
     /// The stack's initial sequence number, once seen.
     pub local_isn: Option<u32>,
-    /// The script's UDP ports (stack's, script's), once seen.
-    pub udp: Option<(u16, u16)>,
+    /// Ports (stack's, script's) as the script's first packet names them; 0 where it does not.
+    named: Option<(u16, u16)>,
     /// Timestamps of the script and those on the wire for them.
     timestamps: BTreeMap<u32, u32>,
+    /// The first of these: script's and the stack's.
+    first_timestamp: Option<(u32, u32)>,
 }
 
 impl Flow {
@@ -32,28 +34,66 @@ impl Flow {
             local,
             remote,
             local_isn: None,
-            udp: None,
+            named: None,
             timestamps: BTreeMap::new(),
+            first_timestamp: None,
         }
     }
 
-    /// Learns from a packet that the stack sent and the script expects here. Timestamps are learned
-    /// from every packet, so they are not judged, as in the original without a tick option.
+    /// Whether the stack sent this packet on this connection, and learns its port from the first.
+    pub fn owns(&mut self, frame: &Frame) -> bool {
+        let Some((src, dst)) = frame.ends() else {
+            return false;
+        };
+        if self.local.port() == 0 && src.ip() == self.local.ip() && dst == self.remote {
+            self.local.set_port(src.port());
+        }
+        (src, dst) == (self.local, self.remote)
+    }
+
+    /// Whether the ports that a packet names are those of this connection; the first packet names them.
+    pub fn named(&mut self, packet: &ast::Packet) -> bool {
+        let (source, destination) = packet.ports.unwrap_or((0, 0));
+        let ports = match packet.direction {
+            ast::Direction::In => (destination, source),
+            ast::Direction::Out => (source, destination),
+        };
+        // An ICMP message has no ports.
+        matches!(packet.body, ast::Body::Icmp(_)) || *self.named.get_or_insert(ports) == ports
+    }
+
+    /// Learns from a packet that the stack sent and the script expects here.
     pub fn learn(&mut self, expected: &ast::Tcp, seen: &Segment) {
         // An unjudged number is that of a new connection between the same ends.
         if seen.flags & flag::SYN != 0 && (self.local_isn.is_none() || expected.seq.is_none()) {
             self.local_isn = Some(seen.seq.wrapping_sub(expected.seq.unwrap_or(0)));
         }
-        for option in expected.options.iter().flatten() {
-            let TcpOption::Timestamp { val, .. } = option else {
-                continue;
-            };
-            for seen in &seen.options {
-                if let TcpOption::Timestamp { val: live, .. } = seen {
-                    self.timestamps.insert(*val, *live);
-                }
+        let timestamp = |options: &[TcpOption]| {
+            options.iter().find_map(|option| match option {
+                TcpOption::Timestamp { val, .. } => Some(*val),
+                _ => None,
+            })
+        };
+        let script = expected.options.as_deref().and_then(timestamp);
+        if let (Some(script), Some(live)) = (script, timestamp(&seen.options)) {
+            if !expected.ts_val_any {
+                self.timestamps.insert(script, live);
             }
+            self.first_timestamp.get_or_insert((script, live));
         }
+    }
+
+    /// A timestamp of the stack as the script would write it, counted from the first.
+    pub fn script_timestamp(&self, live: u32) -> u32 {
+        match self.first_timestamp {
+            Some((script, first)) => script.wrapping_add(live.wrapping_sub(first)),
+            None => live,
+        }
+    }
+
+    /// A sequence number of the stack's side on the wire.
+    pub fn script_seq(&self, seq: u32) -> u32 {
+        seq.wrapping_add(self.isn())
     }
 
     fn isn(&self) -> u32 {
@@ -61,36 +101,42 @@ impl Flow {
     }
 
     /// A segment of the script's side as it goes on the wire.
-    pub fn outgoing_of_script(&self, tcp: &ast::Tcp) -> Segment {
-        let acks = tcp.flags & flag::ACK != 0 && !tcp.absolute;
-        let options = tcp.options.iter().flatten().map(|option| match option {
-            TcpOption::Sack(blocks) => TcpOption::Sack(
-                blocks
-                    .iter()
-                    .map(|(l, r)| (l.wrapping_add(self.isn()), r.wrapping_add(self.isn())))
-                    .collect(),
-            ),
-            TcpOption::Timestamp { val, ecr } => TcpOption::Timestamp {
-                val: *val,
-                ecr: self.timestamps.get(ecr).copied().unwrap_or(*ecr),
-            },
-            other => other.clone(),
-        });
-        Segment {
+    ///
+    /// # Errors
+    /// A timestamp that it echoes and that no packet had.
+    pub fn outgoing_of_script(&self, tcp: &ast::Tcp) -> Result<Segment, String> {
+        let acks = tcp.flags & flag::ACK != 0;
+        let mut options = tcp.options.clone().unwrap_or_default();
+        for option in &mut options {
+            match option {
+                TcpOption::Sack(blocks) => {
+                    for (left, right) in blocks {
+                        *left = self.script_seq(*left);
+                        *right = self.script_seq(*right);
+                    }
+                }
+                TcpOption::Timestamp { ecr, .. } if acks && !tcp.ts_ecr_absolute => {
+                    *ecr = *self.timestamps.get(ecr).ok_or_else(|| {
+                        format!("no packet of the stack had `TS val {ecr}`; write `ecr {ecr}!` for the number itself")
+                    })?;
+                }
+                _ => {}
+            }
+        }
+        let ack = tcp.ack.unwrap_or(0);
+        Ok(Segment {
             sport: self.remote.port(),
             dport: self.local.port(),
             seq: tcp.seq.unwrap_or(0),
-            ack: tcp
-                .ack
-                .unwrap_or(0)
-                .wrapping_add(if acks { self.isn() } else { 0 }),
+            ack: if acks { self.script_seq(ack) } else { ack },
             flags: tcp.flags,
             window: tcp.window.unwrap_or(0),
             urgent: tcp.urgent.unwrap_or(0),
-            options: options.collect(),
-            data: vec![0; tcp.len as usize],
+            options,
+            option_bytes: Vec::new(),
+            data: data(tcp),
             udp: None,
-        }
+        })
     }
 
     /// A segment of the stack in the script's numbers.
@@ -99,18 +145,22 @@ impl Flow {
         if !absolute {
             segment.seq = seen.seq.wrapping_sub(self.isn());
         }
-        let by_live: BTreeMap<u32, u32> = self
-            .timestamps
-            .iter()
-            .map(|(script, live)| (*live, *script))
-            .collect();
         for option in &mut segment.options {
-            if let TcpOption::Timestamp { val, .. } = option
-                && let Some(script) = by_live.get(val)
-            {
-                *val = *script;
+            if let TcpOption::Timestamp { val, .. } = option {
+                *val = self.script_timestamp(*val);
             }
         }
         segment
+    }
+}
+
+/// The data of a script's segment: zeros, or the diagnostic payload of a reset.
+pub fn data(tcp: &ast::Tcp) -> Vec<u8> {
+    match tcp.reason {
+        None => vec![0; tcp.len as usize],
+        Some((code, pen)) => {
+            let magic: [u8; 2] = [0x33, 0xaa];
+            [&magic[..], &code.to_be_bytes(), &pen.to_be_bytes()].concat()
+        }
     }
 }

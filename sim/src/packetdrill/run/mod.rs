@@ -8,8 +8,13 @@
 //! * I1: one script, one stack: the outcome depends on nothing else.
 //! * I2: time moves only to the next event of the script or the next callout of the stack.
 //! * I3: a script ends; the runner waits `PATIENCE` for a packet or a call, never for ever.
+//! * I4: packets are judged in their order; those of other connections than the one under test are
+//!   passed over, as the original does, and told when a packet is missing.
 
+pub mod args;
+mod assert;
 pub mod calls;
+mod constants;
 pub mod emulated;
 pub mod flow;
 pub mod icmp;
@@ -23,14 +28,20 @@ pub mod userland;
 use super::ast::{Event, Script, Syscall, Time};
 use super::wire::{self, Frame};
 use crate::time::{Duration, Instant};
-use calls::{Program, Resume};
+use calls::{Program, Sleep};
 use flow::Flow;
+use judge::Comparison;
 use stack::{MakeStack, Stack};
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+
+pub use crate::net::pcapng::Way;
 
 /// How long the runner waits for what a script demands, beyond its time.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Packets before a failure that are told with it.
+const HISTORY: usize = 6;
 
 /// The kernel has been up this long when a script begins.
 const UPTIME: Instant = Instant::from_nanos(1_000_000_000_000);
@@ -46,6 +57,12 @@ pub struct Failure {
     pub expected: Option<String>,
     /// What came instead.
     pub seen: Option<String>,
+    /// The fields in which a packet differs.
+    pub differs: Vec<&'static str>,
+    /// Carets below `seen` at what differs; empty where nothing can be pointed at.
+    pub marks: String,
+    /// The last packets before, with their times, oldest first.
+    pub before: Vec<String>,
 }
 
 impl Failure {
@@ -55,7 +72,18 @@ impl Failure {
             what: what.into(),
             expected: None,
             seen: None,
+            differs: Vec::new(),
+            marks: String::new(),
+            before: Vec::new(),
         }
+    }
+
+    fn differing(line: usize, comparison: Comparison) -> Self {
+        let what = format!("packet differs: {}", comparison.wrong.join(", "));
+        let mut failure = Self::at(line, what).with(comparison.expected, comparison.seen);
+        failure.differs = comparison.wrong;
+        failure.marks = comparison.marks;
+        failure
     }
 
     fn with(mut self, expected: impl Into<String>, seen: impl Into<String>) -> Self {
@@ -80,12 +108,16 @@ pub struct Outcome {
 struct Sleeping<'a> {
     line: usize,
     call: &'a Syscall,
-    resume: Resume,
-    began: Instant,
+    sleep: Sleep,
+    /// When it must return.
+    ends: Instant,
 }
 
+/// What is told of each packet, as it passes.
+pub type Watch<'w> = dyn FnMut(Instant, Way, &[u8]) + 'w;
+
 /// A script being run.
-struct Run<'a, S> {
+struct Run<'a, 'w, S> {
     script: &'a Script,
     stack: S,
     now: Instant,
@@ -99,31 +131,70 @@ struct Run<'a, S> {
     sent: VecDeque<(Instant, Frame)>,
     remote_ports: u16,
     warnings: Vec<Failure>,
+    history: VecDeque<String>,
+    watch: &'w mut Watch<'w>,
+    /// Percentage of tolerance, in hundredths, where the script names none.
+    tolerance_permyriad: u32,
+    line: usize,
+}
+
+/// What whoever runs a script may choose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// Tolerance of times in hundredths of a percent of the time since the event before, where the script
+    /// names none. Virtual time is exact, so there is none by default; the original has 5 % on FreeBSD.
+    pub tolerance_permyriad: u32,
 }
 
 /// Runs a script against a new stack.
 pub fn run<M: MakeStack>(make: &M, script: &Script) -> Outcome {
-    let (local, remote) = addresses(script.options.ipv6);
+    run_watched(make, script, Manner::default(), &mut |_, _, _| {})
+}
+
+/// Runs a script against a new stack, and tells each packet to `watch`, with the time since the script
+/// began.
+pub fn run_watched<'w, M: MakeStack>(
+    make: &M,
+    script: &Script,
+    manner: Manner,
+    watch: &'w mut Watch<'w>,
+) -> Outcome {
+    let options = &script.options;
+    let (local, remote) = addresses(options.ipv6);
+    let (local, remote) = (
+        options.local.unwrap_or(local),
+        options.remote.unwrap_or(remote),
+    );
     let mut run = Run {
         script,
-        stack: make.make(local, script.options.mtu),
+        stack: make.make(local, options.mtu),
         now: UPTIME,
         last: UPTIME,
         flow: None,
         listening: false,
         program: Program {
             descriptors: Default::default(),
-            local,
-            remote,
+            local: SocketAddr::new(local, options.bind_port),
+            remote: SocketAddr::new(remote, options.connect_port),
         },
         sleeping: None,
         sent: VecDeque::new(),
         remote_ports: 0,
         warnings: Vec::new(),
+        history: VecDeque::new(),
+        watch,
+        tolerance_permyriad: options
+            .tolerance_permyriad
+            .unwrap_or(manner.tolerance_permyriad),
+        line: 0,
     };
-    let broken = |run: &Run<'_, M::Stack>| run.stack.broken().map(|why| Failure::at(0, why));
-    let failure = run.all().err();
-    let failure = broken(&run).or(failure);
+    let mut failure = run.all().err();
+    if let Some(why) = run.stack.broken() {
+        failure = Some(Failure::at(run.line, why));
+    }
+    if let Some(failure) = &mut failure {
+        failure.before = run.history.iter().cloned().collect();
+    }
     Outcome {
         failure,
         warnings: run.warnings,
@@ -141,12 +212,13 @@ fn addresses(ipv6: bool) -> (IpAddr, IpAddr) {
     }
 }
 
-impl<'a, S: Stack> Run<'a, S> {
+impl<'a, S: Stack> Run<'a, '_, S> {
     fn all(&mut self) -> Result<(), Failure> {
         for (line, command) in &self.script.init {
             self.command(*line, command)?;
         }
         for event in &self.script.events {
+            self.line = event.line;
             self.event(event)?;
             self.last = self.now;
         }
@@ -157,8 +229,15 @@ impl<'a, S: Stack> Run<'a, S> {
         Ok(())
     }
 
-    fn tolerance(&self) -> Duration {
-        Duration::from_micros(self.script.options.tolerance_us)
+    /// How far from `wanted` an event may be.
+    fn tolerance(&self, wanted: Instant) -> Duration {
+        let least = self.script.options.tolerance_us;
+        let part = wanted
+            .since(self.last)
+            .as_micros()
+            .saturating_mul(u64::from(self.tolerance_permyriad))
+            / 10_000;
+        Duration::from_micros(least.max(part))
     }
 
     /// Earliest and latest moment of an event, without tolerance.
@@ -176,23 +255,28 @@ impl<'a, S: Stack> Run<'a, S> {
     /// Moves time to `until`, running what the stack has to do on the way.
     fn advance(&mut self, until: Instant) -> Result<(), Failure> {
         self.pump()?;
-        while let Some(at) = self.stack.next_callout().filter(|at| *at <= until) {
-            self.now = self.now.max(at);
-            self.stack.run_callouts(self.now);
-            self.pump()?;
-        }
+        while self.advance_once(until)? {}
         self.now = self.now.max(until);
         Ok(())
     }
 
-    /// Moves time to the stack's next callout, if it is no later than `limit`.
+    /// Moves time to the stack's next callout, or to when a call gives up, if it is no later than `limit`.
     fn advance_once(&mut self, limit: Instant) -> Result<bool, Failure> {
-        let Some(at) = self.stack.next_callout().filter(|at| *at <= limit) else {
+        let callout = self.stack.next_callout();
+        let timeout = self.sleeping.as_ref().and_then(|s| s.sleep.until);
+        let next = callout.into_iter().chain(timeout).min();
+        let Some(at) = next.filter(|at| *at <= limit) else {
             return Ok(false);
         };
         self.now = self.now.max(at);
-        self.stack.run_callouts(self.now);
+        if callout.is_some_and(|at| at <= self.now) {
+            self.stack.run_callouts(self.now);
+        }
         self.pump()?;
+        if timeout.is_some_and(|at| at <= self.now) {
+            self.retry_call()?;
+            self.pump()?;
+        }
         Ok(true)
     }
 
@@ -214,26 +298,44 @@ impl<'a, S: Stack> Run<'a, S> {
         while let Some(bytes) = self.stack.take_packet() {
             let options = &self.script.options;
             let key = options.md5_secret.as_deref();
-            match wire::decode(&bytes, options.udp_encapsulation, key) {
-                Ok(frame) if frame.segment().is_some() => self.sent.push_back((self.now, frame)),
-                // The script speaks of segments only; ICMP of the stack's own is not judged.
+            let frame = wire::decode(&bytes, options.udp_encapsulation, key);
+            self.note(Way::Out, &bytes, frame.as_ref().ok());
+            match frame {
+                Ok(frame) if frame.ends().is_some() => self.sent.push_back((self.now, frame)),
+                // The script speaks of segments and datagrams; ICMP of the stack's own is not judged.
                 Ok(_) => {}
                 Err(what) => {
-                    let line = self.script.events.last().map_or(0, |event| event.line);
-                    return Err(Failure::at(
-                        line,
-                        format!("the stack sent a bad packet: {what}"),
-                    ));
+                    let what = format!("the stack sent a bad packet: {what}");
+                    return Err(Failure::at(self.line, what));
                 }
             }
         }
         Ok(())
     }
 
+    /// Remembers a packet for a failure's report, and tells it to whoever watches.
+    fn note(&mut self, way: Way, bytes: &[u8], frame: Option<&Frame>) {
+        (self.watch)(Instant::BOOT.after(self.now.since(UPTIME)), way, bytes);
+        let text = match (frame, &self.flow) {
+            (Some(frame), Some(flow)) => judge::describe(frame, flow, way == Way::Out),
+            (Some(frame), None) => {
+                let nobody = SocketAddr::new(frame.src, 0);
+                judge::describe(frame, &Flow::new(nobody, nobody), way == Way::Out)
+            }
+            (None, _) => format!("{} bytes that are no packet", bytes.len()),
+        };
+        let sign = if way == Way::Out { '>' } else { '<' };
+        if self.history.len() >= HISTORY {
+            self.history.pop_front();
+        }
+        let at = self.clock(self.now);
+        self.history.push_back(format!("{at} {sign} {text}"));
+    }
+
     /// Moves time to when an event of the script's own doing is due.
     fn wait_for(&mut self, event: &Event) -> Result<(), Failure> {
         let (from, to) = self.window(event.time);
-        if self.now > to.after(self.tolerance()) {
+        if self.now > to.after(self.tolerance(from)) {
             return Err(Failure::at(event.line, "its time has passed")
                 .with(self.clock(from), self.clock(self.now)));
         }
@@ -242,6 +344,6 @@ impl<'a, S: Stack> Run<'a, S> {
 
     fn clock(&self, at: Instant) -> String {
         let us = at.since(UPTIME).as_micros();
-        format!("{}.{:06} s", us / 1_000_000, us % 1_000_000)
+        format!("{}.{:06}", us / 1_000_000, us % 1_000_000)
     }
 }

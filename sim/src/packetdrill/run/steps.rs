@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The kinds of events of a script, one function each.
 
-use super::calls::{self, PORT, Progress};
+use super::calls::{self, Progress, Written};
 use super::flow::Flow;
+use super::judge::TimestampRule;
 use super::stack::Stack;
-use super::{Failure, PATIENCE, Run, Sleeping, icmp, judge, names, userland};
+use super::{Failure, PATIENCE, Run, Sleeping, UPTIME, Way, assert, icmp, judge, names, userland};
+use crate::errno::Errno;
 use crate::packetdrill::ast::{
-    Action, Assertion, Body, Direction, Event, Expr, Packet, Syscall, Tcp, Time,
+    Action, Arg, Assertion, Body, Direction, Event, Packet, Syscall, Time,
 };
-use crate::packetdrill::wire::{Frame, FrameBody};
+use crate::packetdrill::wire::{Datagram, Frame, FrameBody};
 use crate::time::{Duration, Instant};
 use std::net::SocketAddr;
 
 /// The first port of the script's side where the stack is the one connected to.
 const REMOTE_PORT_MIN: u16 = 49_152;
 
-impl<'a, S: Stack> Run<'a, S> {
+impl<'a, S: Stack> Run<'a, '_, S> {
     pub(super) fn event(&mut self, event: &'a Event) -> Result<(), Failure> {
         match &event.action {
             Action::Packet(packet) => match packet.direction {
@@ -28,7 +30,7 @@ impl<'a, S: Stack> Run<'a, S> {
             Action::Syscall(call) => {
                 self.finish_call()?;
                 self.wait_for(event)?;
-                self.begin_call(event.line, call)
+                self.begin_call(event, call)
             }
             Action::Command(command) => {
                 self.wait_for(event)?;
@@ -50,9 +52,9 @@ impl<'a, S: Stack> Run<'a, S> {
         self.pump()
     }
 
-    /// The connection under test; the first packet to a listener opens one.
-    fn flow(&mut self, line: usize) -> Result<&mut Flow, Failure> {
-        if self.listening {
+    /// The connection that a packet of the script belongs to; the first one to a listener opens one.
+    fn flow(&mut self, line: usize, packet: &Packet) -> Result<&mut Flow, Failure> {
+        if self.listening && matches!(packet.body, Body::Tcp(_)) {
             self.flow = None;
             self.listening = false;
         }
@@ -66,87 +68,106 @@ impl<'a, S: Stack> Run<'a, S> {
                 })?
             }
         };
-        Ok(self.flow.get_or_insert_with(|| {
-            Flow::new(
-                SocketAddr::new(self.program.local, PORT),
-                SocketAddr::new(self.program.remote, remote_port),
-            )
-        }))
+        let (local, remote) = (self.program.local, self.program.remote.ip());
+        // A socket that connects and has sent nothing yet knows its port already.
+        let newest = self.program.descriptors.last_key_value();
+        let so = newest.map(|(_, descriptor)| descriptor.so);
+        let bound = so.and_then(|so| self.stack.sockets().sockname(so).ok());
+        let flow = self
+            .flow
+            .get_or_insert_with(|| Flow::new(local, SocketAddr::new(remote, remote_port)));
+        if let Some(bound) = bound.filter(|_| flow.local.port() == 0) {
+            flow.local.set_port(bound.port());
+        }
+        if !flow.named(packet) {
+            return Err(unnamed(line));
+        }
+        Ok(flow)
     }
 
     fn inject(&mut self, line: usize, packet: &Packet) -> Result<(), Failure> {
+        let flow = self.flow(line, packet)?;
         let mut frame = match &packet.body {
             Body::Tcp(tcp) => {
-                let flow = self.flow(line)?;
-                let mut segment = flow.outgoing_of_script(tcp);
+                let segment = flow.outgoing_of_script(tcp);
+                let mut segment = segment.map_err(|what| Failure::at(line, what))?;
                 segment.udp = packet.udp;
-                Frame {
-                    src: flow.remote.ip(),
-                    dst: flow.local.ip(),
-                    tos: 0,
-                    ttl: 64,
-                    body: FrameBody::Tcp(segment),
-                }
+                from_script(flow, FrameBody::Tcp(segment))
             }
-            Body::Icmp(body) => icmp::error(body, self.flow(line)?)
-                .map_err(|name| Failure::at(line, format!("unknown {name}")))?,
+            Body::Udp(len) => {
+                let datagram = Datagram {
+                    sport: flow.remote.port(),
+                    dport: flow.local.port(),
+                    data: vec![0; usize::from(*len)],
+                };
+                from_script(flow, FrameBody::Udp(datagram))
+            }
+            Body::Icmp(body) => icmp::message(body, flow),
         };
         frame.tos = packet.ip.dscp.unwrap_or(0) << 2 | packet.ip.ecn.unwrap_or(0);
         frame.ttl = packet.ip.ttl.unwrap_or(frame.ttl);
+        frame.flow_label = packet.ip.flow_label.unwrap_or(0);
         let bytes = frame.encode(self.script.options.md5_secret.as_deref());
+        self.note(Way::In, &bytes, Some(&frame));
         self.stack.inject(self.now, bytes);
         self.pump()
     }
 
     fn expect(&mut self, event: &Event, packet: &Packet) -> Result<(), Failure> {
-        let Body::Tcp(tcp) = &packet.body else {
-            return Err(Failure::at(
-                event.line,
-                "ICMP of the stack cannot be expected",
-            ));
-        };
         let (from, to) = self.window(event.time);
-        self.pump()?;
-        while self.sent.is_empty() {
-            if !self.advance_once(to.after(PATIENCE))? {
-                let wanted = judge::describe_expected(tcp, packet.udp);
-                return Err(Failure::at(event.line, "no packet came")
-                    .with(wanted, format!("nothing until {}", self.clock(self.now))));
+        let mut others = 0_usize;
+        let (at, frame) = loop {
+            self.pump()?;
+            while self.sent.is_empty() {
+                if !self.advance_once(to.after(PATIENCE))? {
+                    let mut seen = format!("nothing until {}", self.clock(self.now));
+                    if others > 0 {
+                        seen += &format!(", {others} of other connections");
+                    }
+                    return Err(Failure::at(event.line, "no packet came")
+                        .with(judge::expected(packet), seen));
+                }
             }
-        }
-        let Some((at, frame)) = self.sent.pop_front() else {
-            return Err(Failure::at(event.line, "no packet came"));
+            let Some((at, frame)) = self.sent.pop_front() else {
+                continue;
+            };
+            if self.sent_on_flow(&frame) {
+                break (at, frame);
+            }
+            others += 1;
         };
-        self.judge(event, packet, tcp, &frame)?;
+        self.judge(event, packet, &frame)?;
         self.judge_time(event.line, (from, to), at)
     }
 
-    fn judge(
-        &mut self,
-        event: &Event,
-        packet: &Packet,
-        tcp: &Tcp,
-        frame: &Frame,
-    ) -> Result<(), Failure> {
-        let remote = SocketAddr::new(self.program.remote, PORT);
+    /// Whether a packet of the stack is of the connection under test; the first one opens it where none is.
+    fn sent_on_flow(&mut self, frame: &Frame) -> bool {
+        let (local, remote) = (self.program.local.ip(), self.program.remote);
         let flow = self
             .flow
-            .get_or_insert_with(|| Flow::new(SocketAddr::new(frame.src, 0), remote));
-        if let Some(segment) = frame.segment() {
-            if flow.local.port() == 0 {
-                flow.local.set_port(segment.sport);
-            }
+            .get_or_insert_with(|| Flow::new(SocketAddr::new(local, 0), remote));
+        flow.owns(frame)
+    }
+
+    fn judge(&mut self, event: &Event, packet: &Packet, frame: &Frame) -> Result<(), Failure> {
+        let rule = TimestampRule {
+            tick_us: self.script.options.ts_tick_us,
+            tolerance_us: self.script.options.tolerance_us,
+        };
+        let Some(flow) = &mut self.flow else {
+            return Ok(());
+        };
+        if !flow.named(packet) {
+            return Err(unnamed(event.line));
+        }
+        if let (Body::Tcp(tcp), Some(segment)) = (&packet.body, frame.segment()) {
             flow.learn(tcp, segment);
         }
-        let wrong = judge::differences(packet, frame, flow);
-        if wrong.is_empty() {
+        let comparison = judge::compare(packet, frame, flow, rule);
+        if comparison.wrong.is_empty() {
             return Ok(());
         }
-        let failure = Failure::at(event.line, format!("packet differs: {}", wrong.join(", ")))
-            .with(
-                judge::describe_expected(tcp, packet.udp),
-                judge::describe(frame, flow, tcp.absolute),
-            );
+        let failure = Failure::differing(event.line, comparison);
         if self.script.options.non_fatal_packets {
             self.warnings.push(failure);
             return Ok(());
@@ -160,54 +181,81 @@ impl<'a, S: Stack> Run<'a, S> {
         (from, to): (Instant, Instant),
         at: Instant,
     ) -> Result<(), Failure> {
-        let early = at.after(self.tolerance()) < from;
-        if early || at > to.after(self.tolerance()) {
-            let what = format!("wrong time, beyond {} us", self.script.options.tolerance_us);
-            return Err(Failure::at(line, what).with(self.clock(from), self.clock(at)));
+        let tolerance = self.tolerance(from);
+        let early = at.after(tolerance) < from;
+        if !early && at <= to.after(tolerance) {
+            return Ok(());
         }
-        Ok(())
+        let what = format!("wrong time, beyond {} us", tolerance.as_micros());
+        let wanted = if from == to {
+            self.clock(from)
+        } else {
+            format!("{} to {}", self.clock(from), self.clock(to))
+        };
+        Err(Failure::at(line, what).with(wanted, self.clock(at)))
     }
 
-    fn begin_call(&mut self, line: usize, call: &'a Syscall) -> Result<(), Failure> {
+    fn begin_call(&mut self, event: &Event, call: &'a Syscall) -> Result<(), Failure> {
+        let line = event.line;
+        let base = match event.time {
+            Time::Relative(_) => self.last,
+            _ => UPTIME,
+        };
+        let wrong = |what| Failure::at(line, what);
         let progress = self
             .program
             .call(&mut self.stack, self.now, call, None)
-            .map_err(|what| Failure::at(line, what))?;
+            .map_err(wrong)?;
+        let destination = calls::destination(call, self.program.remote).map_err(wrong)?;
         match (call.name.as_str(), &progress) {
             ("listen", Progress::Done(Ok(_), _)) => self.listening = true,
-            ("connect" | "sendto", _) if self.opens_connection(call) => {
-                let local = SocketAddr::new(self.program.local, 0);
-                self.flow = Some(Flow::new(local, SocketAddr::new(self.program.remote, PORT)));
-                self.listening = false;
+            ("connect" | "sendto", _) => {
+                if let Some(remote) = destination.filter(|_| self.opens_connection(call)) {
+                    let local = SocketAddr::new(self.program.local.ip(), 0);
+                    self.flow = Some(Flow::new(local, remote));
+                    self.listening = false;
+                }
             }
             _ => {}
         }
         match progress {
-            Progress::Done(result, value) => self.judge_call(line, call, result, value)?,
-            Progress::Sleeps(resume) if call.end.is_some() => {
-                self.sleeping = Some(Sleeping {
-                    line,
-                    call,
-                    resume,
-                    began: self.now,
-                });
+            Progress::Done(result, written) => {
+                self.judge_call(line, call, result, &written)?;
+                if let Some(end) = call.end {
+                    let ends = base.after(Duration::from_micros(end));
+                    self.judge_time(line, (ends, ends), self.now)?;
+                }
             }
-            Progress::Sleeps(resume) => {
+            Progress::Sleeps(sleep) => {
+                let ends = call
+                    .end
+                    .map_or(self.now, |end| base.after(Duration::from_micros(end)));
                 self.sleeping = Some(Sleeping {
                     line,
                     call,
-                    resume,
-                    began: self.now,
+                    sleep,
+                    ends,
                 });
-                self.finish_call()?;
+                // Without an end the call must not block at all.
+                if call.end.is_none() {
+                    self.finish_call()?;
+                }
             }
         }
         self.pump()
     }
 
-    /// `sendto` on a socket whose connection is known already opens none.
+    /// `sendto` on a socket whose connection is known already opens none; a datagram goes where it says.
     fn opens_connection(&self, call: &Syscall) -> bool {
+        let datagrams = match call.args.first() {
+            Some(Arg::Value(fd)) => names::number(fd)
+                .ok()
+                .and_then(|fd| self.program.descriptors.get(&fd))
+                .is_some_and(|descriptor| descriptor.datagrams),
+            _ => false,
+        };
         call.name == "connect"
+            || datagrams
             || self
                 .flow
                 .as_ref()
@@ -218,37 +266,21 @@ impl<'a, S: Stack> Run<'a, S> {
         let Some(sleeping) = self.sleeping.take() else {
             return Ok(());
         };
+        let (line, call) = (sleeping.line, sleeping.call);
         let progress = self
             .program
-            .call(
-                &mut self.stack,
-                self.now,
-                sleeping.call,
-                Some(sleeping.resume),
-            )
-            .map_err(|what| Failure::at(sleeping.line, what))?;
+            .call(&mut self.stack, self.now, call, Some(sleeping.sleep))
+            .map_err(|what| Failure::at(line, what))?;
         match progress {
-            Progress::Sleeps(resume) => {
-                self.sleeping = Some(Sleeping { resume, ..sleeping });
+            Progress::Sleeps(sleep) => {
+                self.sleeping = Some(Sleeping { sleep, ..sleeping });
                 Ok(())
             }
-            Progress::Done(result, value) => {
-                self.judge_call(sleeping.line, sleeping.call, result, value)?;
-                self.judge_end(&sleeping)
+            Progress::Done(result, written) => {
+                self.judge_call(line, call, result, &written)?;
+                self.judge_time(line, (sleeping.ends, sleeping.ends), self.now)
             }
         }
-    }
-
-    fn judge_end(&self, sleeping: &Sleeping<'_>) -> Result<(), Failure> {
-        let us = Duration::from_micros;
-        let wanted = match sleeping.call.end {
-            Some(Time::Absolute(at)) => super::UPTIME.after(us(at)),
-            Some(Time::Relative(span)) => sleeping.began.after(us(span)),
-            // Without an end the call must not block at all.
-            None => sleeping.began,
-            Some(_) => return Ok(()),
-        };
-        self.judge_time(sleeping.line, (wanted, wanted), self.now)
     }
 
     /// Waits until a sleeping call has returned.
@@ -267,26 +299,29 @@ impl<'a, S: Stack> Run<'a, S> {
         &mut self,
         line: usize,
         call: &Syscall,
-        result: Result<i64, crate::errno::Errno>,
-        value: Option<i64>,
+        result: Result<i64, Errno>,
+        written: &Written,
     ) -> Result<(), Failure> {
-        let option = calls::expected_option(call).map_err(|what| Failure::at(line, what))?;
         let number = result.unwrap_or(-1);
         let same = call.result.is_none_or(|wanted| wanted == number)
-            && (call.errno.is_none() || call.errno == result.err())
-            && (option.is_none() || result.is_err() || option == value);
-        if same {
-            return Ok(());
-        }
-        let text = |number: i64, errno: Option<crate::errno::Errno>, value: Option<i64>| {
-            let errno = errno.map(|e| format!(" {e}")).unwrap_or_default();
-            let value = value.map(|v| format!(", value {v}")).unwrap_or_default();
-            format!("{}(...) = {number}{errno}{value}", call.name)
+            && (call.errno.is_none() || call.errno == result.err());
+        let text = |number: Option<i64>, errno: Option<Errno>| {
+            let number = number.map_or("...".to_owned(), |number| number.to_string());
+            let errno = errno.map(|errno| format!(" {errno}")).unwrap_or_default();
+            format!("{}(...) = {number}{errno}", call.name)
         };
-        let failure = Failure::at(line, format!("{} returns otherwise", call.name)).with(
-            text(call.result.unwrap_or(0), call.errno, option),
-            text(number, result.err(), option.and(value)),
-        );
+        let failure = if same {
+            let wrong = calls::miswritten(call, written).map_err(|what| Failure::at(line, what))?;
+            let Some((expected, seen)) = wrong else {
+                return Ok(());
+            };
+            Failure::at(line, format!("{} gives otherwise", call.name)).with(expected, seen)
+        } else {
+            Failure::at(line, format!("{} returns otherwise", call.name)).with(
+                text(call.result, call.errno),
+                text(Some(number), result.err()),
+            )
+        };
         if self.script.options.non_fatal_syscalls {
             self.warnings.push(failure);
             return Ok(());
@@ -295,26 +330,13 @@ impl<'a, S: Stack> Run<'a, S> {
     }
 
     fn assert(&mut self, line: usize, assertion: &Assertion) -> Result<(), Failure> {
-        let info = self.tcp_info().map_err(|what| Failure::at(line, what))?;
-        let side = |expr: &Expr| {
-            evaluate(expr, &info).map_err(|name| Failure::at(line, format!("unknown name {name}")))
-        };
-        let (left, right) = (side(&assertion.left)?, side(&assertion.right)?);
-        let holds = match assertion.op.as_str() {
-            "==" => left == right,
-            "!=" => left != right,
-            "<" => left < right,
-            "<=" => left <= right,
-            ">" => left > right,
-            _ => left >= right,
-        };
-        if holds {
+        let wrong = |what| Failure::at(line, what);
+        let info = self.tcp_info().map_err(wrong)?;
+        if assert::holds(&assertion.expr, &info).map_err(wrong)? {
             return Ok(());
         }
-        Err(
-            Failure::at(line, format!("assertion failed: {}", assertion.text))
-                .with(right.to_string(), left.to_string()),
-        )
+        let values = assert::values(&assertion.expr, &info).join(", ");
+        Err(Failure::at(line, "assertion failed").with(assertion.text.clone(), values))
     }
 
     /// `TCP_INFO` of the socket under test: the newest descriptor.
@@ -333,23 +355,21 @@ impl<'a, S: Stack> Run<'a, S> {
     }
 }
 
-/// The value of an expression, or the name in it that is unknown. Depth is bounded by the parser.
-fn evaluate(expr: &Expr, info: &[u8]) -> Result<i64, String> {
-    match expr {
-        Expr::Number(n) => Ok(*n),
-        Expr::Name(name) => names::tcp_info(info, name)
-            .or_else(|| names::constant(name))
-            .ok_or_else(|| name.clone()),
-        Expr::Binary(left, op, right) => {
-            let (left, right) = (evaluate(left, info)?, evaluate(right, info)?);
-            Ok(match op {
-                '|' => left | right,
-                '&' => left & right,
-                '+' => left.wrapping_add(right),
-                '-' => left.wrapping_sub(right),
-                '*' => left.wrapping_mul(right),
-                _ => left.checked_div(right).unwrap_or(0),
-            })
-        }
+/// A packet of the script's side.
+fn from_script(flow: &Flow, body: FrameBody) -> Frame {
+    Frame {
+        src: flow.remote.ip(),
+        dst: flow.local.ip(),
+        tos: 0,
+        ttl: 64,
+        flow_label: 0,
+        body,
     }
+}
+
+fn unnamed(line: usize) -> Failure {
+    Failure::at(
+        line,
+        "its ports are not those that the first packet of the connection names",
+    )
 }
