@@ -2,9 +2,11 @@
 //! `vpsim packetdrill`.
 
 use super::{FAILED, GOOD, WRONG};
+use crate::packetdrill::report;
+use crate::packetdrill::run::Manner;
 use crate::packetdrill::run::emulated::Emulated;
 use crate::packetdrill::run::moved::Moving;
-use crate::packetdrill::suite::{self, Verdict};
+use crate::packetdrill::suite::{self, Settings, Verdict};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
@@ -20,12 +22,25 @@ pub(super) struct Args {
     /// Write the reports in JUnit's form.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Write the packets of each script as pcapng below this folder.
+    #[arg(long, value_name = "DIR")]
+    pcap: Option<PathBuf>,
+    /// Only scripts whose path contains this.
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// Print the scripts' paths and run none.
+    #[arg(long)]
+    list: bool,
     /// Seed of what the stack draws at random.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Move the stack to another host, through an image.
     #[arg(long, value_name = "WHEN")]
     migrate: Option<Migrate>,
+    /// Tolerate times off by this part of the time since the event before, where a script names none;
+    /// nplab's tool on FreeBSD tolerates 5.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    tolerance_percent: u32,
     /// Print the counts only, not each failure.
     #[arg(long, short)]
     quiet: bool,
@@ -39,39 +54,47 @@ enum Migrate {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8, String> {
-    let scripts = suite::find(&args.paths)?;
-    if scripts.is_empty() {
-        return Err("no *.pkt file there; name scripts or a folder that has some".into());
+    let mut scripts = suite::find(&args.paths)?;
+    if let Some(text) = &args.filter {
+        scripts.retain(|script| script.to_string_lossy().contains(text.as_str()));
+        if scripts.is_empty() {
+            return Err(format!("no script there has `{text}` in its path"));
+        }
     }
-    let progress = std::io::stderr().is_terminal() && !args.json;
+    if args.list {
+        for script in &scripts {
+            println!("{}", script.display());
+        }
+        return Ok(GOOD);
+    }
+    let settings = Settings {
+        progress: std::io::stderr().is_terminal() && !args.json,
+        manner: Manner {
+            tolerance_permyriad: args.tolerance_percent * 100,
+        },
+        pcap: args.pcap.clone(),
+    };
     let emulated = Emulated { seed: args.seed };
     let reports = match args.migrate {
-        None => suite::run_all(&emulated, &scripts, progress),
-        Some(Migrate::Each) => suite::run_all(&Moving { emulated }, &scripts, progress),
+        None => suite::run_all(&emulated, &scripts, &settings),
+        Some(Migrate::Each) => suite::run_all(&Moving { emulated }, &scripts, &settings),
     };
     if let Some(file) = &args.junit {
-        std::fs::write(file, suite::junit(&reports))
+        std::fs::write(file, report::junit(&reports))
             .map_err(|e| format!("{}: cannot be written: {e}", file.display()))?;
     }
     if args.json {
-        let counts: serde_json::Map<_, _> = suite::count(&reports)
-            .into_iter()
-            .map(|(folder, count)| (folder, serde_json::json!(count)))
-            .collect();
-        println!(
-            "{}",
-            serde_json::json!({ "counts": counts, "reports": reports })
-        );
+        println!("{}", report::json(&reports));
     } else {
         let told = |v: Verdict| matches!(v, Verdict::Failed | Verdict::Invalid);
-        for report in reports.iter().filter(|r| !args.quiet && told(r.verdict)) {
-            print!("{}", suite::describe(report));
+        for one in reports.iter().filter(|r| !args.quiet && told(r.verdict)) {
+            println!("{}", report::describe(one));
         }
-        print!("{}", suite::table(&reports));
+        print!("{}", report::table(&reports));
     }
-    Ok(if !suite::all_valid(&reports) {
+    Ok(if !report::all_valid(&reports) {
         WRONG
-    } else if suite::all_well(&reports) {
+    } else if report::all_well(&reports) {
         GOOD
     } else {
         FAILED

@@ -6,12 +6,15 @@ mod code_syntax;
 mod cursor;
 mod icmp_syntax;
 mod ip_syntax;
+#[cfg(test)]
+mod judge_tests;
 mod option_syntax;
 mod options_syntax;
 mod packet_syntax;
 pub mod parser;
 #[cfg(test)]
 mod parser_tests;
+pub mod report;
 pub mod run;
 pub mod suite;
 #[cfg(test)]

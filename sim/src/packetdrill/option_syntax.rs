@@ -35,7 +35,7 @@ pub(super) fn options(cursor: &mut Cursor<'_>, tcp: &mut Tcp) -> Result<(), Synt
     if len > OPTIONS_MAX {
         return start.expected(format!("options of at most {OPTIONS_MAX} bytes"));
     }
-    if len % 4 != 0 {
+    if !len.is_multiple_of(4) {
         return start.expected(format!(
             "options of a multiple of 4 bytes, not {len}: fill them with nop or eol"
         ));

@@ -39,7 +39,8 @@ fn a_packet_has_its_flags_numbers_and_options_in_order() {
 
 #[test]
 fn what_is_not_to_be_judged_is_absent() {
-    let (_, action) = action("+0.00 > S. ...(0) ack 4 <...>/udp(9811 > 2)");
+    let (_, action) =
+        action("--udp_encapsulation=tcp\n+0.00 > S. ...(0) ack 4 <...>/udp(9811 > 2)");
     let Action::Packet(packet) = action else {
         panic!()
     };
@@ -72,7 +73,7 @@ fn a_blocking_call_has_an_end_and_an_error() {
     let Action::Syscall(call) = action else {
         panic!()
     };
-    assert_eq!(call.end, Some(Time::Absolute(6_000_000)));
+    assert_eq!(call.end, Some(6_000_000));
     assert_eq!(
         (call.result, call.errno),
         (Some(-1), Some(Errno::ETIMEDOUT))
@@ -102,7 +103,7 @@ fn a_mistake_is_told_with_line_and_column() {
     let wrong = |text: &str| parse(text, &[]).unwrap_err().to_string();
     assert_eq!(
         wrong("0 `x`\n+0 > Q 0:0(0)\n"),
-        "line 2, column 6: expected TCP flags out of FSRP.UEWA, or -"
+        "line 2, column 6: expected TCP flags out of FSRP.UEWA and 0 to 7, or -"
     );
     assert_eq!(
         wrong("0 close(3) = -1 EFOO"),
@@ -120,7 +121,7 @@ fn refusal(text: &str) -> String {
 fn lengths_that_no_packet_has_are_refused() {
     assert!(refusal("0 < . 1:4294967295(4294967294) ack 1 win 0").contains("65535 bytes"));
     assert!(refusal("0 > . 1:65537(65536) ack 1").contains("65535 bytes"));
-    assert!(refusal("0 < icmp unreachable frag_needed [1:2(65536)]").contains("65535 bytes"));
+    assert!(refusal("0 < icmp unreachable frag_needed [1:65537(65536)]").contains("65535 bytes"));
     assert!(
         refusal(&format!(
             "0 < S 0:0(0) win 0 <{}md5 valid>",
@@ -161,26 +162,122 @@ fn lines_are_counted_over_comments_and_texts() {
 }
 
 #[test]
-fn every_script_of_the_suite_parses_where_the_suite_is_there() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/tcp-testsuite");
-    let mut folders = vec![root];
-    let mut wrong = Vec::new();
-    while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else {
-            continue;
+fn every_form_of_an_option_is_understood() {
+    let options = |text: &str| {
+        let Action::Packet(packet) = action(&format!("+0 > . 1:1(0) ack 1 <{text}>")).1 else {
+            panic!()
         };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "pkt") {
-                let text = std::fs::read_to_string(&path).unwrap();
-                if let Err(error) = parse(&text, &["FreeBSD"]) {
-                    wrong.push(format!("{}: {error}", path.display()));
-                }
-            }
-        }
+        let Body::Tcp(tcp) = packet.body else {
+            panic!()
+        };
+        (tcp.options.unwrap(), tcp.ts_val_any, tcp.ts_ecr_absolute)
+    };
+    let raw = |kind, payload: &[u8]| TcpOption::Raw(kind, payload.to_vec());
+    assert_eq!(options("gen-99 0aff").0, [raw(99, &[0x0a, 0xff])]);
+    assert_eq!(options("gen-253,eol,eol").0[0], raw(253, &[]));
+    assert_eq!(
+        options("exp-dead 01,nop,nop,nop").0[0],
+        raw(254, &[0xde, 0xad, 1])
+    );
+    assert_eq!(
+        options("EXP-FO 0102,eol,eol").0[0],
+        TcpOption::FastOpenExperimental(vec![1, 2])
+    );
+    assert_eq!(
+        options("AccECN0 ee0b 1 eceb 2,nop,nop,nop,nop").0[0],
+        raw(172, &[0, 0, 1, 0, 0, 2])
+    );
+    assert_eq!(options("exp-AccECN1").0, [raw(254, &[0xac, 0xc1])]);
+    assert_eq!(
+        options("exp-tarr 3,nop,nop,nop").0[0],
+        raw(254, &[0, 0xac, 6])
+    );
+    assert_eq!(
+        options("02040579").0,
+        [TcpOption::Blob(vec![2, 4, 5, 0x79])]
+    );
+    let md5 = "md5 000102030405060708090a0b0c0d0e0f,nop,nop";
+    assert_eq!(options(md5).0[0], raw(19, &(0..16).collect::<Vec<u8>>()));
+    let (list, any, absolute) = options("nop,nop,TS val ... ecr 7!");
+    assert_eq!(list[2], TcpOption::Timestamp { val: 0, ecr: 7 });
+    assert!(any && absolute);
+    for wrong in [
+        "mss 1460,sackOK",
+        "gen-256",
+        "mss",
+        "exp-tarr 128,nop,nop,nop",
+        "sack,nop,nop",
+        "020",
+    ] {
+        let text = format!("+0 > . 1:1(0) ack 1 <{wrong}>");
+        assert!(parse(&text, &[]).is_err(), "{wrong}");
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_the_dialect_forbids_is_refused_with_the_reason() {
+    for (text, reason) in [
+        ("* < . 1:1(0) ack 1 win 1", "`*` and ranges"),
+        ("0~1 close(3) = 0", "`*` and ranges"),
+        ("2~1 > . 1:1(0) ack 1", "not before the beginning"),
+        ("1 `a`\n0 `b`", "not before that of the last"),
+        ("0 `a`\n`b`\n0 `c`", "the end of the script"),
+        ("0 < . 1:1(0) ack 1", "window"),
+        ("0 < . 1:1(0) ack 1 win 1 <...>", "`<...>`"),
+        ("0 > . 1:3(1) ack 1", "1:2(1)"),
+        ("0 > (ttl 64, ttl) . 1:1(0) ack 1", "number"),
+        ("0 > (tos 1, ecn ce) . 1:1(0) ack 1", "not set yet"),
+        ("0 < [ect01] . 1:1(0) ack 1 win 1", "ect01"),
+        ("0 > .5E 1:1(0) ack 1", "both"),
+        ("0 > icmp unreachable", "ICMP of the stack"),
+        ("0 < icmp nonsense", "a type of ICMP"),
+        ("0 < icmp unreachable port_unreachable mtu 9", "no mtu"),
+        ("0 < sctp: INIT[flgs=0]", "sctp"),
+        ("0 < ipv4 1.2.3.4 > 5.6.7.8: . 1:1(0) ack 1 win 1", "ipv4"),
+        ("0 > . 1:1(0) ack 1 /udp(1 > 2)", "--udp_encapsulation"),
+        ("0 sctp_send(3) = 0", "SCTP"),
+        ("0 sendfile(3) = 0", "no files"),
+        ("0 dup(3) = 4", "a system call of the dialect"),
+        ("0 close(3, 4) = 0", "1 arguments of close, not 2"),
+        ("0 close(3)", "`=`"),
+        ("0 listen(3, SO_NOTHING) = 0", "SO_NOTHING"),
+        (
+            "0 writev(3, {msg_iov(2)=[{..., 1}]}, 1) = 0",
+            "as many items",
+        ),
+        ("0 %{ import os }%", "`assert`"),
+        ("--wire_client\n0 `a`", "there is no wire"),
+        ("--local_ip=::1\n0 `a`", "of the family"),
+        ("--tolerance_percent=101\n0 `a`", "0 to 100"),
+        ("--define=X\n0 `a`", "NAME=VALUE"),
+    ] {
+        let told = refusal(text);
+        assert!(told.contains(reason), "{text}: {told}");
+    }
+}
+
+#[test]
+fn options_at_the_top_and_defined_words_are_taken() {
+    let text = "--ip_version=ipv6 --tolerance_percent=2.5\n--tcp_ts_tick_usecs=1000\n--local_ip=fd00::9\n\
+                --bind_port=99\n--non_fatal=packet,syscall\n--define=FD=7\n\
+                0 close(FD) = 0 // FD\n+0 `echo FD`\n";
+    let script = parse(text, &[]).unwrap();
+    let options = &script.options;
+    assert!(options.ipv6 && options.non_fatal_packets && options.non_fatal_syscalls);
+    assert_eq!(
+        (
+            options.tolerance_permyriad,
+            options.ts_tick_us,
+            options.bind_port
+        ),
+        (Some(250), 1_000, 99)
+    );
+    assert_eq!(options.local, "fd00::9".parse().ok());
+    let Action::Syscall(call) = &script.events[0].action else {
+        panic!()
+    };
+    assert_eq!(call.args, [Arg::Value(Value::Number(7))]);
+    assert_eq!(script.events[1].action, Action::Command("echo FD".into()));
 }
 
 proptest::proptest! {

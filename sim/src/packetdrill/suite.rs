@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Many scripts at once: finding them, running them in parallel, and the count that comes of it.
+//! Many scripts at once: finding them, and running them in parallel.
 //!
 //! A script is named by its path and judged by its text. Beside `x.pkt` may lie `x.exfail`: the suite
 //! expects the script to fail on FreeBSD, for a bug that is described there; either outcome is
@@ -7,13 +7,13 @@
 
 use super::parser;
 use super::run::stack::MakeStack;
-use super::run::{self, Failure};
+use super::run::{self, Failure, Manner};
+use crate::net::pcapng::{LinkType, PcapNg};
 use indicatif::{ParallelProgressIterator, ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use serde::Serialize;
-use std::collections::BTreeMap;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::io::{BufWriter, Read as _};
+use std::path::{Component, Path, PathBuf};
 
 /// The names for which `#ifdef` holds: the stack is FreeBSD's.
 const DEFINED: [&str; 1] = ["FreeBSD"];
@@ -46,34 +46,95 @@ pub struct Report {
     pub verdict: Verdict,
     /// Line of the failure, if any.
     pub line: Option<usize>,
+    /// Column, where the script is none.
+    pub column: Option<usize>,
+    /// That line of the script.
+    pub source: Option<String>,
     /// What is wrong, if anything.
     pub what: Option<String>,
     /// What the script says, where it can be shown.
     pub expected: Option<String>,
     /// What happened instead.
     pub seen: Option<String>,
+    /// The fields in which a packet differs.
+    pub differs: Vec<&'static str>,
+    /// Carets below `seen` at what differs.
+    #[serde(skip)]
+    pub marks: String,
+    /// The last packets before, oldest first: time, direction, packet.
+    pub before: Vec<String>,
     /// Failures that the script declares not fatal.
     pub warnings: usize,
     /// Virtual microseconds that it took.
     pub virtual_us: u64,
 }
 
+impl Report {
+    fn new(script: &Path) -> Self {
+        Self {
+            script: script.to_owned(),
+            verdict: Verdict::Invalid,
+            line: None,
+            column: None,
+            source: None,
+            what: None,
+            expected: None,
+            seen: None,
+            differs: Vec::new(),
+            marks: String::new(),
+            before: Vec::new(),
+            warnings: 0,
+            virtual_us: 0,
+        }
+    }
+
+    fn tell(&mut self, failure: Failure) {
+        self.line = Some(failure.line);
+        self.what = Some(failure.what);
+        self.expected = failure.expected;
+        self.seen = failure.seen;
+        self.differs = failure.differs;
+        self.marks = failure.marks.into();
+    }
+}
+
+/// How scripts are run.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Show a progress bar.
+    pub progress: bool,
+    /// What the runner may choose.
+    pub manner: Manner,
+    /// Folder for the packets of each script as pcapng, under the path of the script.
+    pub pcap: Option<PathBuf>,
+}
+
 /// Finds the scripts under the given files and folders, in order of their paths.
 ///
 /// # Errors
-/// The path that cannot be read, and why.
+/// The path that cannot be read or holds no script, and why.
 pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     let mut scripts = Vec::new();
-    let mut folders = Vec::new();
     for path in paths {
         if path.is_dir() {
-            folders.push(path.clone());
+            let before = scripts.len();
+            folder(path, &mut scripts)?;
+            if scripts.len() == before {
+                return Err(format!("{}: no *.pkt file in this folder", path.display()));
+            }
         } else if path.is_file() {
             scripts.push(path.clone());
         } else {
             return Err(format!("{}: no such file or folder", path.display()));
         }
     }
+    scripts.sort();
+    scripts.dedup();
+    Ok(scripts)
+}
+
+fn folder(path: &Path, scripts: &mut Vec<PathBuf>) -> Result<(), String> {
+    let mut folders = vec![path.to_owned()];
     while let Some(folder) = folders.pop() {
         let wrong = |e: std::io::Error| format!("{}: {e}", folder.display());
         for entry in std::fs::read_dir(&folder).map_err(wrong)? {
@@ -87,14 +148,12 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
             }
         }
     }
-    scripts.sort();
-    scripts.dedup();
-    Ok(scripts)
+    Ok(())
 }
 
-/// Runs the scripts, as many at once as there are processors.
-pub fn run_all<M: MakeStack>(make: &M, scripts: &[PathBuf], progress: bool) -> Vec<Report> {
-    let bar = if progress {
+/// Runs the scripts, as many at once as there are processors; the reports are in the order of the scripts.
+pub fn run_all<M: MakeStack>(make: &M, scripts: &[PathBuf], settings: &Settings) -> Vec<Report> {
+    let bar = if settings.progress {
         bar(scripts.len())
     } else {
         ProgressBar::hidden()
@@ -102,7 +161,7 @@ pub fn run_all<M: MakeStack>(make: &M, scripts: &[PathBuf], progress: bool) -> V
     scripts
         .par_iter()
         .progress_with(bar)
-        .map(|script| run_one(make, script))
+        .map(|script| run_one(make, script, settings))
         .collect()
 }
 
@@ -113,246 +172,116 @@ fn bar(len: usize) -> ProgressBar {
 }
 
 /// The text of a script, which is refused unread where it is too long.
-fn read(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    let file = std::fs::File::open(path)?;
+fn read(path: &Path) -> Result<String, String> {
+    let wrong = |e: std::io::Error| format!("cannot be read: {e}");
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(wrong)?;
     // One byte more than may be: a file can grow.
-    file.take(SCRIPT_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > SCRIPT_MAX {
-        let what = format!("longer than {SCRIPT_MAX} bytes");
-        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, what));
+    file.take(SCRIPT_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(wrong)?;
+    if bytes.len() as u64 > SCRIPT_MAX {
+        return Err(format!(
+            "longer than {SCRIPT_MAX} bytes, so it is no script"
+        ));
     }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
+        format!("no text: a byte in line {line} is not UTF-8")
+    })
 }
 
 /// Runs one script.
-pub fn run_one<M: MakeStack>(make: &M, path: &Path) -> Report {
-    let mut report = Report {
-        script: path.to_owned(),
-        verdict: Verdict::Invalid,
-        line: None,
-        what: None,
-        expected: None,
-        seen: None,
-        warnings: 0,
-        virtual_us: 0,
-    };
+pub fn run_one<M: MakeStack>(make: &M, path: &Path, settings: &Settings) -> Report {
+    let mut report = Report::new(path);
     let text = match read(path) {
         Ok(text) => text,
-        Err(error) => {
-            report.what = Some(format!("cannot be read: {error}"));
+        Err(what) => {
+            report.what = Some(what);
             return report;
         }
     };
-    let script = match parser::parse(&text, &DEFINED) {
-        Ok(script) => script,
+    match parser::parse(&text, &DEFINED) {
         Err(error) => {
             report.line = Some(error.line);
-            report.what = Some(format!(
-                "column {}: expected {}",
-                error.column, error.expected
-            ));
-            return report;
+            report.column = Some(error.column);
+            report.what = Some(format!("expected {}", error.expected));
         }
-    };
-    let outcome = run::run(make, &script);
-    let exfail = path.with_extension("exfail").is_file();
-    report.verdict = match (outcome.failure.is_some(), exfail) {
-        (false, false) => Verdict::Passed,
-        (true, false) => Verdict::Failed,
-        (false, true) => Verdict::PassedUnexpectedly,
-        (true, true) => Verdict::FailedAsExpected,
-    };
-    report.warnings = outcome.warnings.len();
-    report.virtual_us = outcome.took.as_micros();
-    if let Some(Failure {
-        line,
-        what,
-        expected,
-        seen,
-        ..
-    }) = outcome.failure
-    {
-        report.line = Some(line);
-        report.what = Some(what);
-        report.expected = expected;
-        report.seen = seen;
+        Ok(script) => {
+            let capture = match settings.pcap.as_deref().map(|dir| capture(dir, path)) {
+                Some(Err(what)) => {
+                    report.what = Some(what);
+                    return report;
+                }
+                Some(Ok(capture)) => Some(capture),
+                None => None,
+            };
+            let (outcome, written) = watched(make, &script, settings.manner, capture);
+            let exfail = path.with_extension("exfail").is_file();
+            report.verdict = match (outcome.failure.is_some(), exfail) {
+                (false, false) => Verdict::Passed,
+                (true, false) => Verdict::Failed,
+                (false, true) => Verdict::PassedUnexpectedly,
+                (true, true) => Verdict::FailedAsExpected,
+            };
+            report.warnings = outcome.warnings.len();
+            report.virtual_us = outcome.took.as_micros();
+            if let Some(failure) = outcome.failure {
+                report.tell(failure);
+                report.before = outcome.before;
+            }
+            if let Err(error) = written {
+                report.verdict = Verdict::Invalid;
+                report.what = Some(format!("its capture cannot be written: {error}"));
+            }
+        }
     }
+    let line = report.line.and_then(|line| line.checked_sub(1));
+    report.source = line
+        .and_then(|line| text.lines().nth(line))
+        .map(str::to_owned);
     report
 }
 
-/// Scripts of one folder by verdict.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Count {
-    /// Ended as they say.
-    pub passed: usize,
-    /// Did not.
-    pub failed: usize,
-    /// Have an `.exfail` file, whatever they did.
-    pub exfail: usize,
-    /// Are no scripts.
-    pub invalid: usize,
-}
+type Capture = PcapNg<BufWriter<std::fs::File>>;
 
-impl Count {
-    /// All of them.
-    pub fn total(&self) -> usize {
-        self.passed + self.failed + self.exfail + self.invalid
-    }
-
-    fn add(&mut self, verdict: Verdict) {
-        match verdict {
-            Verdict::Passed => self.passed += 1,
-            Verdict::Failed => self.failed += 1,
-            Verdict::PassedUnexpectedly | Verdict::FailedAsExpected => self.exfail += 1,
-            Verdict::Invalid => self.invalid += 1,
-        }
-    }
-}
-
-/// Counts the reports by folder, with the total last, under the name `total`.
-pub fn count(reports: &[Report]) -> Vec<(String, Count)> {
-    let mut by_folder: BTreeMap<String, Count> = BTreeMap::new();
-    let mut total = Count::default();
-    for report in reports {
-        let folder = report
-            .script
-            .parent()
-            .unwrap_or(Path::new(""))
-            .display()
-            .to_string();
-        by_folder.entry(folder).or_default().add(report.verdict);
-        total.add(report.verdict);
-    }
-    by_folder
-        .into_iter()
-        .chain([("total".to_owned(), total)])
-        .collect()
-}
-
-/// Whether every file was a script.
-pub fn all_valid(reports: &[Report]) -> bool {
-    !reports.iter().any(|r| r.verdict == Verdict::Invalid)
-}
-
-/// Whether every script ended as it should.
-pub fn all_well(reports: &[Report]) -> bool {
-    let bad = |r: &Report| matches!(r.verdict, Verdict::Failed | Verdict::Invalid);
-    !reports.iter().any(bad)
-}
-
-/// The counts as a table, folders shortened to what tells them apart.
-pub fn table(reports: &[Report]) -> String {
-    let rows = count(reports);
-    let folders: Vec<&str> = rows
-        .iter()
-        .rev()
-        .skip(1)
-        .map(|(name, _)| name.as_str())
-        .collect();
-    let shared = match folders.first() {
-        Some(first) if folders.len() > 1 => {
-            let cut = (0..=first.len())
-                .rev()
-                .find(|n| {
-                    first.is_char_boundary(*n)
-                        && folders.iter().all(|f| f.starts_with(&first[..*n]))
-                })
-                .unwrap_or(0);
-            first[..cut].rfind('/').map_or(0, |slash| slash + 1)
-        }
-        _ => 0,
+/// Begins the capture of a script, under the script's own path in `dir`.
+fn capture(dir: &Path, script: &Path) -> Result<Capture, String> {
+    let normal = |part: Component<'_>| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        _ => None,
     };
-    let name = |name: &str| {
-        name.get(shared..)
-            .filter(|_| name != "total")
-            .unwrap_or(name)
-            .to_owned()
+    let inside: PathBuf = script.components().filter_map(normal).collect();
+    let path = dir.join(inside).with_extension("pcapng");
+    let wrong = |e: std::io::Error| format!("{}: cannot be written: {e}", path.display());
+    std::fs::create_dir_all(path.parent().unwrap_or(dir)).map_err(wrong)?;
+    let file = std::fs::File::create(&path).map_err(wrong)?;
+    PcapNg::new(BufWriter::new(file)).map_err(wrong)
+}
+
+fn watched<M: MakeStack>(
+    make: &M,
+    script: &super::ast::Script,
+    manner: Manner,
+    capture: Option<Capture>,
+) -> (run::Outcome, std::io::Result<()>) {
+    let Some(mut capture) = capture else {
+        return (
+            run::run_watched(make, script, manner, &mut |_, _, _| {}),
+            Ok(()),
+        );
     };
-    let width = rows
-        .iter()
-        .map(|(n, _)| name(n).len())
-        .max()
-        .unwrap_or(0)
-        .max(6);
-    let mut out = format!(
-        "{:width$} {:>7} {:>7} {:>7} {:>7} {:>7}\n",
-        "folder", "scripts", "passed", "failed", "exfail", "invalid"
-    );
-    for (folder, count) in &rows {
-        out += &format!(
-            "{:width$} {:>7} {:>7} {:>7} {:>7} {:>7}\n",
-            name(folder),
-            count.total(),
-            count.passed,
-            count.failed,
-            count.exfail,
-            count.invalid
-        );
-    }
-    out
-}
-
-/// A failure with the expected and the seen side by side, at the line of the script.
-pub fn describe(report: &Report) -> String {
-    let line = report
-        .line
-        .map(|line| format!(":{line}"))
-        .unwrap_or_default();
-    let what = report.what.as_deref().unwrap_or("failed");
-    let mut out = format!("{}{line}: {what}\n", report.script.display());
-    if let Some(expected) = &report.expected {
-        out += &format!("    expected  {expected}\n");
-    }
-    if let Some(seen) = &report.seen {
-        out += &format!("    seen      {seen}\n");
-    }
-    out
-}
-
-/// The reports in JUnit's form, one suite a folder.
-pub fn junit(reports: &[Report]) -> String {
-    let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
-    for (folder, count) in count(reports).iter().filter(|(name, _)| name != "total") {
-        out += &format!(
-            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\">\n",
-            xml(folder),
-            count.total(),
-            count.failed,
-            count.invalid
-        );
-        let here = |r: &&Report| r.script.parent() == Some(Path::new(folder));
-        for report in reports.iter().filter(here) {
-            let name = report
-                .script
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy();
-            let seconds = report.virtual_us as f64 / 1e6;
-            out += &format!("    <testcase name=\"{}\" time=\"{seconds}\"", xml(&name));
-            let tag = match report.verdict {
-                Verdict::Passed | Verdict::PassedUnexpectedly => {
-                    out += "/>\n";
-                    continue;
-                }
-                Verdict::FailedAsExpected => "skipped",
-                Verdict::Failed => "failure",
-                Verdict::Invalid => "error",
-            };
-            let message = xml(report.what.as_deref().unwrap_or(""));
-            out += &format!(
-                "><{tag} message=\"{message}\">{}</{tag}></testcase>\n",
-                xml(&describe(report))
-            );
+    let tun = match capture.interface("tun0", LinkType::Raw) {
+        Ok(tun) => tun,
+        Err(error) => return (run::run(make, script), Err(error)),
+    };
+    let mut written = Ok(());
+    let outcome = run::run_watched(make, script, manner, &mut |at, way, bytes| {
+        if written.is_ok() {
+            written = capture.frame(at, tun, way, bytes, "");
         }
-        out += "  </testsuite>\n";
-    }
-    out + "</testsuites>\n"
-}
-
-fn xml(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    });
+    let flushed = capture.finish().map(drop);
+    (outcome, written.and(flushed))
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
+use super::report::{all_valid, all_well, count, describe, json, junit, table};
 use super::run::emulated::Emulated;
-use super::suite::{Report, Verdict, all_valid, all_well, count, describe, junit, table};
+use super::suite::{Report, Settings, Verdict, find, run_all, run_one};
 use std::path::PathBuf;
 
 fn report(script: &str, verdict: Verdict) -> Report {
@@ -8,9 +9,14 @@ fn report(script: &str, verdict: Verdict) -> Report {
         script: PathBuf::from(script),
         verdict,
         line: Some(7),
+        column: None,
+        source: Some("+0\t> S. 0:0(0)".into()),
         what: Some("packet differs: flags".into()),
         expected: Some("S. 0:0(0)".into()),
         seen: Some("R <&> 0:0(0)".into()),
+        differs: vec!["flags"],
+        marks: "^".into(),
+        before: vec!["0.000000 < S 0:0(0)".into()],
         warnings: 0,
         virtual_us: 1_500_000,
     }
@@ -54,36 +60,135 @@ fn the_table_drops_what_all_folders_share() {
 fn a_failure_is_told_at_its_line_with_both_sides() {
     let text = describe(&report("x.pkt", Verdict::Failed));
     assert!(text.starts_with("x.pkt:7: packet differs"));
-    assert!(text.contains("expected  S. 0:0(0)\n"));
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines[1..],
+        [
+            "           7  +0 > S. 0:0(0)",
+            "    expected  S. 0:0(0)",
+            "    seen      R <&> 0:0(0)",
+            "              ^",
+            "    before    0.000000 < S 0:0(0)",
+        ]
+    );
 }
 
 #[test]
 fn junit_escapes_what_packets_contain() {
     let xml = junit(&some());
     assert!(xml.contains("R &lt;&amp;&gt; 0:0(0)"));
-    assert!(xml.contains("<testsuite name=\"s/a\" tests=\"2\" failures=\"1\" errors=\"0\">"));
+    let suite = "<testsuite name=\"s/a\" tests=\"2\" failures=\"1\" errors=\"0\" skipped=\"0\" time=\"3.000000\">";
+    assert!(xml.contains(suite), "{xml}");
+    assert!(xml.contains("<testcase classname=\"s/b\" name=\"4\" time=\"1.500000\"/>"));
+    let mut odd = report("a/\u{1}.pkt", Verdict::Failed);
+    odd.seen = Some("\u{1b}[0m".into());
+    assert!(!junit(&[odd]).contains(['\u{1}', '\u{1b}']));
 }
 
-/// Scripts of FreeBSD's TCP test suite that pass, where it is there.
-const SUITE_PASSES: usize = 685;
+#[test]
+fn json_has_the_fields_that_its_document_names() {
+    let value = json(&some());
+    assert_eq!(value["format"], 1);
+    assert_eq!(value["counts"]["total"]["failed"], 1);
+    let mut names: Vec<&String> = value["reports"][1].as_object().unwrap().keys().collect();
+    names.sort();
+    let documented = include_str!("../../../docs/packetdrill.md");
+    for name in &names {
+        assert!(
+            documented.contains(&format!("| `{name}` |")),
+            "{name} is not documented"
+        );
+    }
+    assert_eq!(names.len(), 12);
+}
+
+/// A folder of this test's own with these files.
+fn folder(name: &str, files: &[(&str, &[u8])]) -> PathBuf {
+    let root = std::env::temp_dir().join(format!("vpsim-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&root).unwrap();
+    for (name, bytes) in files {
+        std::fs::write(root.join(name), bytes).unwrap();
+    }
+    root
+}
 
 #[test]
-fn every_script_of_the_suite_ends_as_it_should_where_the_suite_is_there() {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/tcp-testsuite");
-    if !root.is_dir() {
+fn what_is_no_script_is_told_by_what_it_is() {
+    let long = vec![b'#'; (4 << 20) + 1];
+    let root = folder(
+        "no-scripts",
+        &[
+            ("bytes.pkt", b"0 `true`\n\xff\xfe"),
+            ("crlf.pkt", b"--mtu=1500\r\n\r\n0 `true`\r\n+1 `true`\r\n"),
+            ("empty.pkt", b""),
+            ("long.pkt", &long),
+            ("word.pkt", b"0 `true`\n+0 > S. 0:0(0) ack 1 wim 3\n"),
+        ],
+    );
+    let scripts = find(std::slice::from_ref(&root)).unwrap();
+    let reports = run_all(&Emulated { seed: 1 }, &scripts, &Settings::default());
+    let told: Vec<String> = reports.iter().map(describe).collect();
+    assert!(told[0].contains("line 2 is not UTF-8"), "{}", told[0]);
+    assert_eq!(reports[1].verdict, Verdict::Passed, "{}", told[1]);
+    assert_eq!(reports[1].virtual_us, 1_000_000);
+    assert!(told[2].contains("expected an event"), "{}", told[2]);
+    assert!(told[3].contains("longer than"), "{}", told[3]);
+    assert!(told[4].contains("word.pkt:2:22: expected"), "{}", told[4]);
+    std::fs::remove_dir_all(&root).unwrap();
+}
+
+#[test]
+fn a_path_that_is_not_there_and_a_folder_without_scripts_are_named() {
+    let root = folder("empty", &[("readme.txt", b"")]);
+    let wrong = |path: &std::path::Path| find(&[path.to_owned()]).unwrap_err();
+    assert!(wrong(&root).contains("no *.pkt file in this folder"));
+    assert!(wrong(&root.join("not-there")).contains("not-there: no such file or folder"));
+    std::fs::remove_dir_all(&root).unwrap();
+}
+
+#[test]
+fn packets_of_a_script_are_captured_below_its_own_path() {
+    let text = b"0 socket(..., SOCK_DGRAM, IPPROTO_UDP) = 3\n+1 sendto(3, ..., 9, 0, ..., ...) = 9\n+0 > udp (9)\n";
+    let root = folder("capture", &[("one.pkt", text)]);
+    let settings = Settings {
+        pcap: Some(root.join("out")),
+        ..Settings::default()
+    };
+    let script = root.join("one.pkt");
+    let report = run_one(&Emulated { seed: 1 }, &script, &settings);
+    assert_eq!(report.verdict, Verdict::Passed, "{}", describe(&report));
+    let inside: PathBuf = script.components().skip(1).collect();
+    let capture = std::fs::read(root.join("out").join(inside).with_extension("pcapng")).unwrap();
+    // The datagram: IP and UDP headers, nine zeros; its time stamp is one second.
+    assert!(capture.windows(4).any(|w| w == [0x45, 0, 0, 37]));
+    assert!(
+        capture
+            .windows(4)
+            .any(|w| w == 1_000_000_000_u32.to_le_bytes())
+    );
+    std::fs::remove_dir_all(&root).unwrap();
+}
+
+/// Where FreeBSD's TCP test suite is: `TCP_TESTSUITE`, or beside the repository.
+fn suite() -> Option<PathBuf> {
+    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/tcp-testsuite");
+    let root = std::env::var_os("TCP_TESTSUITE").map_or(beside, PathBuf::from);
+    root.is_dir().then_some(root)
+}
+
+#[test]
+fn the_suite_ends_as_its_table_says_where_the_suite_is_there() {
+    let Some(root) = suite() else {
+        println!("skipped: set TCP_TESTSUITE to a checkout of freebsd-net/tcp-testsuite");
         return;
-    }
-    let scripts = super::suite::find(&[root]).unwrap();
-    let reports = super::suite::run_all(&Emulated { seed: 1 }, &scripts, false);
+    };
+    let scripts = find(&[root]).unwrap();
+    let reports = run_all(&Emulated { seed: 1 }, &scripts, &Settings::default());
     let failed: String = reports
         .iter()
         .filter(|r| matches!(r.verdict, Verdict::Failed | Verdict::Invalid))
         .map(describe)
         .collect();
     assert_eq!(failed, "");
-    let passed = reports
-        .iter()
-        .filter(|r| r.verdict == Verdict::Passed)
-        .count();
-    assert_eq!(passed, SUITE_PASSES);
+    insta::assert_snapshot!(table(&reports));
 }

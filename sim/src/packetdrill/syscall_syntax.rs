@@ -231,6 +231,9 @@ fn symbol(cursor: &mut Cursor<'_>) -> Result<String, SyntaxError> {
     let start = *cursor;
     match cursor.word() {
         Some(name) if names::constant(name).is_some() => Ok(name.to_owned()),
+        Some(name) if name.contains("SCTP") => start.expected(format!(
+            "a constant of TCP or UDP: SCTP ({name}) is not emulated"
+        )),
         Some(name) => start.expected(format!(
             "a constant of FreeBSD's headers: `{name}` is not known"
         )),

@@ -139,6 +139,30 @@ impl Flow {
         })
     }
 
+    /// A segment of the script's side as the script wrote it.
+    pub fn as_script_wrote(&self, sent: &Segment) -> Segment {
+        let mut segment = sent.clone();
+        if segment.flags & flag::ACK != 0 {
+            segment.ack = segment.ack.wrapping_sub(self.isn());
+        }
+        for option in &mut segment.options {
+            match option {
+                TcpOption::Sack(blocks) => {
+                    for (left, right) in blocks {
+                        *left = left.wrapping_sub(self.isn());
+                        *right = right.wrapping_sub(self.isn());
+                    }
+                }
+                TcpOption::Timestamp { ecr, .. } => {
+                    let echoed = self.timestamps.iter().find(|(_, live)| *live == ecr);
+                    *ecr = echoed.map_or(*ecr, |(script, _)| *script);
+                }
+                _ => {}
+            }
+        }
+        segment
+    }
+
     /// A segment of the stack in the script's numbers.
     pub fn in_script_numbers(&self, seen: &Segment, absolute: bool) -> Segment {
         let mut segment = seen.clone();

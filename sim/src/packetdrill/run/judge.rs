@@ -208,13 +208,7 @@ pub fn describe(frame: &Frame, flow: &Flow, from_stack: bool) -> String {
         FrameBody::Tcp(segment) if from_stack => {
             segment_pieces(&flow.in_script_numbers(segment, false))
         }
-        FrameBody::Tcp(segment) => {
-            let mut segment = segment.clone();
-            if segment.flags & flag::ACK != 0 {
-                segment.ack = segment.ack.wrapping_sub(flow.script_seq(0));
-            }
-            segment_pieces(&segment)
-        }
+        FrameBody::Tcp(segment) => segment_pieces(&flow.as_script_wrote(segment)),
         FrameBody::Udp(datagram) => datagram_pieces(datagram),
         FrameBody::Other(1 | 58, message) => vec![Piece {
             fields: &[],

@@ -24,6 +24,7 @@ pub mod names;
 pub mod stack;
 mod steps;
 pub mod userland;
+pub mod written;
 
 use super::ast::{Event, Script, Syscall, Time};
 use super::wire::{self, Frame};
@@ -60,9 +61,7 @@ pub struct Failure {
     /// The fields in which a packet differs.
     pub differs: Vec<&'static str>,
     /// Carets below `seen` at what differs; empty where nothing can be pointed at.
-    pub marks: String,
-    /// The last packets before, with their times, oldest first.
-    pub before: Vec<String>,
+    pub marks: Box<str>,
 }
 
 impl Failure {
@@ -73,8 +72,7 @@ impl Failure {
             expected: None,
             seen: None,
             differs: Vec::new(),
-            marks: String::new(),
-            before: Vec::new(),
+            marks: "".into(),
         }
     }
 
@@ -82,7 +80,7 @@ impl Failure {
         let what = format!("packet differs: {}", comparison.wrong.join(", "));
         let mut failure = Self::at(line, what).with(comparison.expected, comparison.seen);
         failure.differs = comparison.wrong;
-        failure.marks = comparison.marks;
+        failure.marks = comparison.marks.into();
         failure
     }
 
@@ -100,6 +98,8 @@ pub struct Outcome {
     pub failure: Option<Failure>,
     /// Failures that the script declares not fatal.
     pub warnings: Vec<Failure>,
+    /// The last packets before the failure, with their times, oldest first.
+    pub before: Vec<String>,
     /// Virtual time that it took.
     pub took: Duration,
 }
@@ -131,7 +131,8 @@ struct Run<'a, 'w, S> {
     sent: VecDeque<(Instant, Frame)>,
     remote_ports: u16,
     warnings: Vec<Failure>,
-    history: VecDeque<String>,
+    /// The last packets both ways, for a failure's report.
+    history: VecDeque<(Instant, Way, Option<Frame>)>,
     watch: &'w mut Watch<'w>,
     /// Percentage of tolerance, in hundredths, where the script names none.
     tolerance_permyriad: u32,
@@ -192,10 +193,12 @@ pub fn run_watched<'w, M: MakeStack>(
     if let Some(why) = run.stack.broken() {
         failure = Some(Failure::at(run.line, why));
     }
-    if let Some(failure) = &mut failure {
-        failure.before = run.history.iter().cloned().collect();
-    }
     Outcome {
+        before: if failure.is_some() {
+            run.told()
+        } else {
+            Vec::new()
+        },
         failure,
         warnings: run.warnings,
         took: run.now.since(UPTIME),
@@ -316,20 +319,25 @@ impl<'a, S: Stack> Run<'a, '_, S> {
     /// Remembers a packet for a failure's report, and tells it to whoever watches.
     fn note(&mut self, way: Way, bytes: &[u8], frame: Option<&Frame>) {
         (self.watch)(Instant::BOOT.after(self.now.since(UPTIME)), way, bytes);
-        let text = match (frame, &self.flow) {
-            (Some(frame), Some(flow)) => judge::describe(frame, flow, way == Way::Out),
-            (Some(frame), None) => {
-                let nobody = SocketAddr::new(frame.src, 0);
-                judge::describe(frame, &Flow::new(nobody, nobody), way == Way::Out)
-            }
-            (None, _) => format!("{} bytes that are no packet", bytes.len()),
-        };
-        let sign = if way == Way::Out { '>' } else { '<' };
         if self.history.len() >= HISTORY {
             self.history.pop_front();
         }
-        let at = self.clock(self.now);
-        self.history.push_back(format!("{at} {sign} {text}"));
+        self.history.push_back((self.now, way, frame.cloned()));
+    }
+
+    /// The last packets, in the script's numbers as far as they are known by now.
+    fn told(&self) -> Vec<String> {
+        let nobody = Flow::new(self.program.local, self.program.remote);
+        let flow = self.flow.as_ref().unwrap_or(&nobody);
+        let tell = |(at, way, frame): &(Instant, Way, Option<Frame>)| {
+            let text = match frame {
+                Some(frame) => judge::describe(frame, flow, *way == Way::Out),
+                None => "a packet that cannot be read".to_owned(),
+            };
+            let sign = if *way == Way::Out { '>' } else { '<' };
+            format!("{} {sign} {text}", self.clock(*at))
+        };
+        self.history.iter().map(tell).collect()
     }
 
     /// Moves time to when an event of the script's own doing is due.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The kinds of events of a script, one function each.
 
-use super::calls::{self, Progress, Written};
+use super::calls::{self, Progress};
 use super::flow::Flow;
 use super::judge::TimestampRule;
 use super::stack::Stack;
+use super::written::{self, Written};
 use super::{Failure, PATIENCE, Run, Sleeping, UPTIME, Way, assert, icmp, judge, names, userland};
 use crate::errno::Errno;
 use crate::packetdrill::ast::{
@@ -46,6 +47,11 @@ impl<'a, S: Stack> Run<'a, '_, S> {
     }
 
     pub(super) fn command(&mut self, line: usize, command: &str) -> Result<(), Failure> {
+        if let Some(seconds) = command.strip_prefix("sleep ") {
+            let wrong = || Failure::at(line, format!("sleep {seconds}: no time in seconds"));
+            let span = userland::seconds(seconds.trim()).ok_or_else(wrong)?;
+            return self.advance(self.now.after(span));
+        }
         let open = self.program.open();
         let outcome = userland::run(&mut self.stack, self.now, &open, command);
         outcome.map_err(|what| Failure::at(line, what))?;
@@ -300,7 +306,7 @@ impl<'a, S: Stack> Run<'a, '_, S> {
         line: usize,
         call: &Syscall,
         result: Result<i64, Errno>,
-        written: &Written,
+        given: &Written,
     ) -> Result<(), Failure> {
         let number = result.unwrap_or(-1);
         let same = call.result.is_none_or(|wanted| wanted == number)
@@ -311,7 +317,7 @@ impl<'a, S: Stack> Run<'a, '_, S> {
             format!("{}(...) = {number}{errno}", call.name)
         };
         let failure = if same {
-            let wrong = calls::miswritten(call, written).map_err(|what| Failure::at(line, what))?;
+            let wrong = written::miswritten(call, given).map_err(|what| Failure::at(line, what))?;
             let Some((expected, seen)) = wrong else {
                 return Ok(());
             };

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The commands that scripts run in backquotes, answered by an emulated userland.
 //!
-//! `sysctl`, `sockstat`, `tcpdrop`, `setkey`, `kldload` and `kldstat`, with `grep` behind a pipe, and
-//! `;`, `||`, `&&` between. A command that is none of these is an error of the script: answering
+//! `sysctl`, `sockstat`, `tcpdrop`, `setkey`, `kldload` and its like, with `grep` behind a pipe, and
+//! `;`, `||`, `&&` between; `sleep` is the runner's. A command that is none of these is an error of the script: answering
 //! it with success would judge nothing.
 
 use super::stack::Stack;
 use crate::net::cx::SoId;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -36,6 +36,18 @@ pub fn run<S: Stack>(
         }
     }
     outcome.map(|_| ())
+}
+
+/// A time in seconds, with decimals, of at most a day.
+pub fn seconds(text: &str) -> Option<Duration> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(part) {
+        return None;
+    }
+    let micros: u64 = format!("{part:0<6}").get(..6)?.parse().ok()?;
+    let whole: u64 = whole.parse().ok().filter(|whole| *whole <= 86_400)?;
+    Some(Duration::from_secs(whole).plus(Duration::from_micros(micros)))
 }
 
 #[derive(Clone, Copy)]
@@ -91,36 +103,23 @@ fn pipeline<S: Stack>(
     text: &str,
 ) -> Result<String, String> {
     let mut output = String::new();
-    for stage in text.split('|') {
+    let mut stages = text.split('|').peekable();
+    while let Some(stage) = stages.next() {
         let words: Vec<&str> = stage.split_whitespace().collect();
         output = match words.as_slice() {
-            ["sysctl", "-w", assignment] | ["sysctl", assignment] => {
-                let (name, value) = assignment
-                    .split_once('=')
-                    .ok_or_else(|| format!("sysctl {assignment}: no value to set"))?;
-                stack
-                    .sysctl(now, name, value)
-                    .map_err(|errno| format!("sysctl {assignment}: {errno}"))?;
-                String::new()
-            }
+            ["sysctl", arguments @ ..] => sysctl(stack, now, arguments)?,
             ["sockstat", options @ ..] => sockstat(stack, open, options)?,
-            ["grep", "-c", pattern] => {
-                let count = output.lines().filter(|line| line.contains(pattern)).count();
-                format!("{count}\n")
-            }
-            ["grep", pattern] => {
-                let kept: String = output
-                    .lines()
-                    .filter(|line| line.contains(pattern))
-                    .map(|line| format!("{line}\n"))
-                    .collect();
-                if kept.is_empty() {
+            ["grep", arguments @ ..] => {
+                let found = grep(&output, arguments)?;
+                // As in a shell, only the last command of a pipe tells whether it succeeded.
+                if stages.peek().is_none() && !found.any {
                     return Err(format!(
-                        "grep {pattern} finds nothing in: {}",
+                        "{} finds nothing in: {}",
+                        stage.trim(),
                         output.trim()
                     ));
                 }
-                kept
+                found.output
             }
             ["tcpdrop", "-s", state] => {
                 stack.drop_connections(now, state);
@@ -136,11 +135,67 @@ fn pipeline<S: Stack>(
                 String::new()
             }
             // Everything a module would bring is in the emulated kernel.
-            ["kldstat" | "kldload", ..] | ["true"] => String::new(),
+            ["kldstat" | "kldload" | "kldunload", ..] | ["true"] => String::new(),
+            ["false"] => return Err("false".into()),
             _ => return Err(format!("no such command here: {}", stage.trim())),
         };
     }
     Ok(output)
+}
+
+/// Sets variables, `name=value` each. Reading one would print what nobody judges.
+fn sysctl<S: Stack>(stack: &mut S, now: Instant, arguments: &[&str]) -> Result<String, String> {
+    let assignments = arguments
+        .iter()
+        .filter(|word| !matches!(**word, "-w" | "-q" | "-i"));
+    let mut any = false;
+    for assignment in assignments {
+        let (name, value) = assignment
+            .split_once('=')
+            .ok_or_else(|| format!("sysctl {assignment}: no value to set"))?;
+        stack
+            .sysctl(now, name, value)
+            .map_err(|errno| format!("sysctl {assignment}: {errno}"))?;
+        any = true;
+    }
+    if any {
+        Ok(String::new())
+    } else {
+        Err("sysctl: no variable to set".into())
+    }
+}
+
+/// The lines with the text, `-v` those without, `-c` their number, `-q` nothing.
+fn grep(input: &str, arguments: &[&str]) -> Result<Found, String> {
+    let mut options = String::new();
+    let mut pattern = None;
+    for word in arguments {
+        match word.strip_prefix('-') {
+            Some(letters) if letters.chars().all(|c| "vcq".contains(c)) => options += letters,
+            None if pattern.is_none() => pattern = Some(word.trim_matches(['\'', '"'])),
+            _ => return Err(format!("grep {word}: not understood here")),
+        }
+    }
+    let pattern = pattern.ok_or("grep: no pattern")?;
+    let keeps = |line: &&str| line.contains(pattern) != options.contains('v');
+    let kept: Vec<&str> = input.lines().filter(keeps).collect();
+    let output = if options.contains('c') {
+        format!("{}\n", kept.len())
+    } else if options.contains('q') {
+        String::new()
+    } else {
+        kept.iter().map(|line| format!("{line}\n")).collect()
+    };
+    Ok(Found {
+        output,
+        any: !kept.is_empty(),
+    })
+}
+
+/// What `grep` prints, and whether it found anything.
+struct Found {
+    output: String,
+    any: bool,
 }
 
 fn sockstat<S: Stack>(
@@ -196,4 +251,48 @@ fn security_associations<S: Stack>(stack: &mut S, text: &str) -> Result<(), Stri
         stack.md5_key(Some((address(src)?, address(dst)?, key.trim_matches('"'))));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::packetdrill::parser::parse;
+    use crate::packetdrill::run::emulated::Emulated;
+    use crate::packetdrill::run::run;
+
+    fn failure(command: &str) -> Option<String> {
+        let script = parse(&format!("0 `{command}`\n"), &[]).unwrap();
+        run(&Emulated { seed: 1 }, &script).failure.map(|f| f.what)
+    }
+
+    #[test]
+    fn the_last_command_of_a_pipe_and_the_operators_between_decide() {
+        for command in [
+            "true",
+            "sysctl net.inet.tcp.sack.enable=1 net.inet.tcp.rfc1323=0",
+            "sockstat -4 -P tcp | grep LISTEN | grep -c X | grep 0",
+            "sockstat -4 | grep -v -c LISTEN | grep 0",
+            "false || true",
+            "false ; true",
+            "false && false || true",
+            "echo 'a b' | grep -q 'b'",
+            "sleep 1.5",
+        ] {
+            assert_eq!(failure(command), None, "{command}");
+        }
+        for (command, why) in [
+            ("false", "false"),
+            ("true && false", "false"),
+            ("sockstat -4 | grep LISTEN", "finds nothing"),
+            ("sockstat -4 | grep -c LISTEN", "finds nothing"),
+            ("echo a | grep -q b", "finds nothing"),
+            ("sysctl net.inet.tcp.no_such=1", "ENOENT"),
+            ("sysctl net.inet.tcp.sack.enable", "no value"),
+            ("sleep soon", "no time"),
+            ("ifconfig tun0 down", "no such command"),
+            ("rm -rf /", "no such command"),
+        ] {
+            let told = failure(command).unwrap_or_else(|| panic!("{command} succeeds"));
+            assert!(told.contains(why), "{command}: {told}");
+        }
+    }
 }
