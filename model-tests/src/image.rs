@@ -781,6 +781,7 @@ fn sample_net(w: &mut Writer<List<u8>>, root: u32) -> Result<u32, Failure> {
         fastopen_autokey: Some(ms(60_000)),
         rng: Some(rng_state()),
         syncookie_overdue: None,
+        syncache_pause_over: None,
     })?;
     Ok(vnet)
 }

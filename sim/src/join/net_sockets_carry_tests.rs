@@ -25,8 +25,8 @@ use crate::net::socket::{BufSettings, Listen, Proto};
 use crate::net::tcp::flags::{TF_ACKNOW, TF_FASTOPEN, TF_LRD, TF_SACK_PERMIT, TF2_ECN_PERMIT};
 use crate::net::tcp::{
     Algorithm, Bucket, CcVar, ChallengeAck, ClientEntry, Cookies, Cubic, Fastopen, Hostcache, Isn,
-    Keys, Metrics, Reason, SackBlk, SackHint, SackHole, Sc, Segq, SegqEntry, Seq, State, Sysctl,
-    Tcp, Tcpcb, ticks,
+    Keys, Metrics, Pause, Reason, SackBlk, SackHint, SackHole, Sc, Segq, SegqEntry, Seq, State,
+    Sysctl, Tcp, Tcpcb, ticks,
 };
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
@@ -356,6 +356,11 @@ fn tcp() -> Tcp {
         last_overflow: Some(Instant::from_nanos(99_000_000_000)),
     };
     syncache.buckets.insert(5, row);
+    syncache.pause = Pause {
+        paused: true,
+        until: after(7_000),
+        backoff: 2,
+    };
     let metrics = Metrics {
         rmx_mtu: 1_400,
         rmx_ssthresh: 9_000,
@@ -420,4 +425,19 @@ fn everything_that_tcp_keeps_in_a_vnet_comes_back() {
     assert_eq!(ticks(NOW), 100_001);
     assert_eq!(target, source);
     assert_eq!(other, rng);
+}
+
+#[test]
+fn a_pause_of_the_syn_cache_that_is_over_comes_back_as_old_as_it_was() {
+    let mut source = tcp();
+    source.syncache.pause = Pause {
+        paused: false,
+        until: Some(Instant::from_nanos(90_000_000_000)),
+        backoff: 1,
+    };
+    let mut rng = Rng::new(3, "transports");
+    let record = tcp_vnet_record(&source, &rng, Ref::new(2), NOW).expect("memory");
+    let mut target = Tcp::new(&mut rng);
+    restore_tcp_vnet(&record, &mut target, &mut rng, NOW).expect("its own record");
+    assert_eq!(target.syncache.pause, source.syncache.pause);
 }

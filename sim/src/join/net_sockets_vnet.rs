@@ -10,7 +10,7 @@ use vpscore::sock::{self, Seq};
 use super::net::{Unfit, Unmovable, in_addr, ip_addr};
 use super::net_sockets_so::{conninfo_record, restore_conninfo};
 use super::net_sockets_tcp::{age, ago, left};
-use crate::net::tcp::{Bucket, ChallengeAck, ClientEntry, Metrics, Reason, Sc, Tcp, ticks};
+use crate::net::tcp::{Bucket, ChallengeAck, ClientEntry, Metrics, Pause, Reason, Sc, Tcp, ticks};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -118,6 +118,11 @@ pub(super) fn tcp_vnet_record(
 ) -> Result<sock::TcpVnet, Unmovable> {
     let tick = ticks(now);
     let cookies = &tcp.syncache.cookies;
+    let Pause {
+        paused,
+        until,
+        backoff,
+    } = tcp.syncache.pause;
     let (mut syncookie_keys, mut fastopen_keys) = (List::new(), List::new());
     for secret in cookies.key {
         syncookie_keys.push(key(secret))?;
@@ -162,8 +167,8 @@ pub(super) fn tcp_vnet_record(
         syncookie_keys,
         syncookie_oddeven: cookies.oddeven,
         syncookie_reseed: left(now, cookies.reseed),
-        syncache_pause: None,
-        syncache_pause_backoff: 0,
+        syncache_pause: until.filter(|_| paused).map(|at| at.since(now)),
+        syncache_pause_backoff: backoff,
         fastopen_keys,
         fastopen_psks,
         fastopen_ccache: fastopen(tcp, now)?,
@@ -178,6 +183,7 @@ pub(super) fn tcp_vnet_record(
         fastopen_autokey: tcp.fastopen.autokey_at.map(|at| at.since(now)),
         rng: Some(rng_state(rng)),
         syncookie_overdue: left(cookies.reseed, now),
+        syncache_pause_over: until.filter(|_| !paused).map(|at| now.since(at)),
     })
 }
 
@@ -191,10 +197,15 @@ pub(super) fn restore_tcp_vnet(
     rng: &mut Rng,
     now: Instant,
 ) -> Result<(), Unfit> {
-    let none = record.syncache_pause.is_none() && record.syncache_pause_backoff == 0;
-    if !none {
-        return Err(Unfit::Field(sock::TcpVnet::syncache_pause));
-    }
+    let over = record.syncache_pause_over;
+    tcp.syncache.pause = Pause {
+        paused: record.syncache_pause.is_some(),
+        until: match record.syncache_pause {
+            Some(left) => Some(now.after(left)),
+            None => over.map(|age| before(now, age)),
+        },
+        backoff: record.syncache_pause_backoff,
+    };
     let tick = ticks(now);
     tcp.isn.secret = from_secret(&record.isn_secret)?;
     tcp.isn.offset = record.isn_offset;

@@ -211,5 +211,7 @@ record! {
         136 => rng: Option<RngState>,
         /// For how long a change of the secret has been due, where it waits until that is needed.
         137 => syncookie_overdue: Option<Duration>,
+        /// How long ago the last pause ended, where none lasts: another soon after it is longer.
+        138 => syncache_pause_over: Option<Duration>,
     }
 }

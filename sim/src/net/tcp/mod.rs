@@ -63,7 +63,7 @@ pub(crate) use respond::{ChallengeAck, Reason};
 pub use seq::Seq;
 #[cfg(test)]
 pub(crate) use syncache::Cookies;
-pub(crate) use syncache::{Bucket, Sc};
+pub(crate) use syncache::{Bucket, Pause, Sc};
 pub use sysctl::Sysctl;
 pub(crate) use tcpcb::ticks;
 pub use tcpcb::{SackHint, SackHole, Tcpcb, Ticks, Timer};

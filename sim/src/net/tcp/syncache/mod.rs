@@ -4,13 +4,16 @@
 //! A SYN costs a small entry, not a socket; when the cache is over its limits, the answer's sequence
 //! number carries all that matters ([`cookie`]).
 //!
-//! - I1: at most `bucketlimit` entries per bucket; an overflow drops the oldest of the bucket.
+//! - I1: at most `bucketlimit` entries per bucket and `cachelimit` in all; an overflow drops the oldest
+//!   of the bucket, and pauses the cache ([`pause`]).
 //! - I2: an entry's timer is `sc_rxttime`; `timerq` holds exactly the entries.
 
 pub(crate) mod cookie;
 mod expand;
+mod pause;
 
 pub(crate) use expand::Expand;
+pub(crate) use pause::Pause;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,6 +83,7 @@ pub(crate) struct Syncache {
     pub(crate) timerq: BTreeSet<(Instant, Conninfo)>,
     pub(crate) hash_secret: [u64; 2],
     pub(crate) cookies: Cookies,
+    pub(crate) pause: Pause,
     pub(crate) next_age: u64,
 }
 
@@ -117,6 +121,7 @@ impl Syncache {
             timerq: BTreeSet::new(),
             hash_secret: [rng.next_u64(), 0],
             cookies: Cookies::new(rng),
+            pause: Pause::default(),
             next_age: 0,
         }
     }
@@ -146,14 +151,19 @@ impl Syncache {
 }
 
 impl Tcp {
-    /// Only cookies are used, by setting (`syncache_cookiesonly`).
+    /// Only cookies are used, by setting or during a pause (`syncache_cookiesonly`).
     pub(crate) fn cookies_only(&self) -> bool {
-        self.sysctl.syncookies != 0 && self.sysctl.syncookies_only != 0
+        self.sysctl.syncookies != 0
+            && (self.syncache.pause.paused || self.sysctl.syncookies_only != 0)
     }
 
-    /// The earliest retransmission of a SYN-ACK.
+    /// The earliest retransmission of a SYN-ACK, or end of a pause.
     pub(crate) fn syncache_next_timer(&self) -> Option<Instant> {
-        self.syncache.timerq.first().map(|(at, _)| *at)
+        let entry = self.syncache.timerq.first().map(|(at, _)| *at);
+        [entry, self.syncache.pause.ends()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// (Re)starts an entry's timer (`syncache_timeout`).
@@ -179,9 +189,13 @@ impl Tcp {
 
     /// Sends SYN-ACKs again, or gives up (`syncache_timer`).
     pub(crate) fn syncache_run(&mut self, cx: &mut Cx<'_>) {
+        self.syncache.pause.run(cx.now);
         while let Some(&(at, inc)) = self.syncache.timerq.first() {
             if at > cx.now {
                 return;
+            }
+            if self.syncache.pause.paused {
+                self.syncache_drop_row(&inc);
             }
             let Some(mut sc) = self.syncache.entries.get(&inc).cloned() else {
                 self.syncache.timerq.pop_first();
@@ -221,26 +235,12 @@ impl Tcp {
         }
     }
 
-    /// Enters an entry; the oldest of a full bucket makes room (`syncache_insert`).
+    /// Enters an entry (`syncache_insert`).
     fn syncache_insert(&mut self, mut sc: Sc, now: Instant) {
         let inc = sc.sc_inc;
-        let hashsize = self.sysctl.syncache_hashsize;
-        let bucket = self.syncache.bucket(&inc, hashsize);
+        let bucket = self.syncache.bucket(&inc, self.sysctl.syncache_hashsize);
         let row = self.syncache.buckets.entry(bucket).or_default();
-        let full = row.list.len() as i64 >= self.sysctl.syncache_bucketlimit.max(1);
-        let over = self.syncache.entries.len() as i64 >= self.sysctl.syncache_cachelimit;
-        if full || over {
-            row.last_overflow = Some(now);
-            if let Some(oldest) = row.list.first().copied() {
-                self.syncache.remove(&oldest, hashsize);
-            }
-        }
-        self.syncache
-            .buckets
-            .entry(bucket)
-            .or_default()
-            .list
-            .push(inc);
+        row.list.push(inc);
         sc.age = self.syncache.next_age;
         self.syncache.next_age += 1;
         self.syncache.entries.insert(inc, sc);
@@ -250,6 +250,14 @@ impl Tcp {
     /// Enters an entry as it was elsewhere, with what is left of its timer.
     pub(crate) fn syncache_restore(&mut self, sc: Sc, now: Instant) {
         let (inc, rxmits, at) = (sc.sc_inc, sc.sc_rxmits, sc.sc_rxttime);
+        // What had room elsewhere may have none here; that is no attack.
+        let (pause, hashsize) = (self.syncache.pause, self.sysctl.syncache_hashsize);
+        self.syncache.remove(&inc, hashsize);
+        if !self.syncache_has_room(&inc, now) {
+            return;
+        }
+        self.syncache_row_room(&inc, now);
+        self.syncache.pause = pause;
         self.syncache_insert(sc, now);
         if let Some(sc) = self.syncache.entries.get_mut(&inc) {
             sc.sc_rxmits = rxmits;
@@ -354,7 +362,13 @@ impl Tcp {
 
     /// Answers a SYN and remembers it (`syncache_add`).
     pub(crate) fn syncache_admit(&mut self, cx: &mut Cx<'_>, mut sc: Sc) {
-        if self.syncache_respond(cx, &mut sc, TH_SYN | TH_ACK).is_ok() && !self.cookies_only() {
+        let keep = !self.cookies_only() && self.syncache_has_room(&sc.sc_inc, cx.now);
+        // Without an entry only a cookie can bring the connection about.
+        if !keep && self.sysctl.syncookies == 0 {
+            return;
+        }
+        if self.syncache_respond(cx, &mut sc, TH_SYN | TH_ACK).is_ok() && keep {
+            self.syncache_row_room(&sc.sc_inc, cx.now);
             self.syncache_insert(sc, cx.now);
         }
     }

@@ -149,3 +149,137 @@ fn an_answer_outside_the_stream_has_no_flow_label() {
     let labels: Vec<u32> = net.flying.values().map(|(_, p)| p.flow).collect();
     assert!(labels.iter().all(|label| *label != 0), "{labels:?}");
 }
+
+/// A SYN from a further port of the peer, sent by the test.
+fn syn(net: &mut Net, sport: u16) -> Vec<Segment> {
+    let (src, dst) = (net.hosts[0].wire.addrs[0], net.hosts[1].wire.addrs[0]);
+    let header = Header {
+        src: (src, sport),
+        dst: (dst, 80),
+        seq: super::super::Seq(1000),
+        ack: super::super::Seq(0),
+        flags: TH_SYN,
+        win: 1000,
+        urp: 0,
+    };
+    send(net, header)
+}
+
+/// Gives host 1 a segment; what it answers.
+fn send(net: &mut Net, header: Header) -> Vec<Segment> {
+    let (src, dst) = (header.src.0, header.dst.0);
+    let mut payload = header.emit(&[], 0);
+    fill_checksum(src, dst, &mut payload);
+    let packet = IpPacket {
+        src,
+        dst,
+        tos: 0,
+        ttl: 64,
+        flow: 0,
+        df: true,
+        proto: 6,
+        payload,
+    };
+    let now = net.now;
+    net.hosts[1].with(now, |inet, cx| inet.tcp_input(cx, packet));
+    let accept = super::super::Accept {
+        sack: true,
+        fastopen: true,
+    };
+    let out = std::mem::take(&mut net.hosts[1].wire.out);
+    out.into_iter()
+        .map(|packet| Segment::parse(packet, 0, accept).unwrap())
+        .collect()
+}
+
+/// The acknowledgement that completes a handshake; whether a connection came of it.
+fn complete(net: &mut Net, listener: SoId, answer: &Segment) -> bool {
+    let header = Header {
+        src: answer.dst,
+        dst: answer.src,
+        seq: answer.ack,
+        ack: answer.seq + 1,
+        flags: TH_ACK,
+        win: 1000,
+        urp: 0,
+    };
+    send(net, header);
+    net.accept(1, listener).is_ok()
+}
+
+/// A server whose SYN cache is one row of two entries.
+fn small_cache(net: &mut Net, limit: &str, syncookies: i64) -> SoId {
+    for (name, value) in [
+        ("net.inet.tcp.syncache.hashsize", 1),
+        (limit, 2),
+        ("net.inet.tcp.syncookies", syncookies),
+    ] {
+        net.call(1, |inet, cx| inet.sysctl_set(cx, name, value))
+            .unwrap();
+    }
+    net.listener(1, 80, false)
+}
+
+const LIMITS: [&str; 2] = [
+    "net.inet.tcp.syncache.bucketlimit",
+    "net.inet.tcp.syncache.cachelimit",
+];
+
+/// `syncache_pause`: 15 s at first, and twice as long where the next is not later than that after it.
+#[test]
+fn an_overflow_leaves_the_syn_cache_alone_for_a_while() {
+    for limit in LIMITS {
+        let mut net = Net::new(5);
+        let listener = small_cache(&mut net, limit, 1);
+        let answers: Vec<Segment> = (1..=4).flat_map(|port| syn(&mut net, port)).collect();
+        assert_eq!(answers.len(), 4, "each is answered");
+        let held = |net: &Net| net.hosts[1].inet.tcp.syncache.entries.len();
+        assert_eq!(held(&net), 2, "the fourth came during the pause");
+        for answer in &answers {
+            assert!(complete(&mut net, listener, answer), "its cookie is good");
+        }
+        net.run(Duration::from_millis(14_900));
+        assert_eq!(held(&net), 0, "their timer dropped them unanswered");
+        assert!(net.trace().is_empty());
+        syn(&mut net, 5);
+        assert_eq!(held(&net), 0);
+        net.run(Duration::from_millis(200));
+        for port in 6..=8 {
+            syn(&mut net, port);
+        }
+        assert_eq!(held(&net), 2, "in use, and full again");
+        net.run(Duration::from_secs(29));
+        assert!(net.hosts[1].inet.tcp.syncache.pause.paused);
+        net.run(Duration::from_secs(2));
+        assert!(!net.hosts[1].inet.tcp.syncache.pause.paused);
+    }
+}
+
+#[test]
+fn without_cookies_an_overflow_drops_the_oldest_and_nothing_pauses() {
+    for limit in LIMITS {
+        let mut net = Net::new(5);
+        let listener = small_cache(&mut net, limit, 0);
+        let answers: Vec<Segment> = (1..=3).flat_map(|port| syn(&mut net, port)).collect();
+        let good: Vec<bool> = answers
+            .iter()
+            .map(|answer| complete(&mut net, listener, answer))
+            .collect();
+        assert_eq!(good, [false, true, true]);
+    }
+}
+
+#[test]
+fn without_cookies_and_an_entry_to_drop_a_syn_is_not_answered() {
+    let mut net = Net::new(5);
+    small_cache(&mut net, LIMITS[1], 0);
+    net.call(1, |inet, cx| inet.sysctl_set(cx, LIMITS[1], 0))
+        .unwrap();
+    assert_eq!(syn(&mut net, 1), []);
+    net.call(1, |inet, cx| {
+        inet.sysctl_set(cx, "net.inet.tcp.syncookies", 1)
+    })
+    .unwrap();
+    assert_eq!(syn(&mut net, 1).len(), 1);
+    assert_eq!(net.next(), None, "no entry was made");
+}
