@@ -9,5 +9,6 @@ mod instance;
 mod migrate;
 mod net;
 mod orders;
+mod packetdrill;
 mod pid;
 mod sock;

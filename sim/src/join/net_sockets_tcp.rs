@@ -36,6 +36,11 @@ fn as_ticks(span: Duration) -> u32 {
     u32::try_from(span.as_millis()).map_or(i32::MAX as u32, |t| t.min(i32::MAX as u32))
 }
 
+/// So many ticks, at most what an `unsigned int` holds.
+fn as_long_ticks(span: Duration) -> u32 {
+    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
+}
+
 /// How long ago a tick was; `None` for 0, which is never.
 pub(super) fn age(now: Ticks, then: Ticks) -> Option<Duration> {
     (then != 0).then(|| span(now.wrapping_sub(then)))
@@ -579,11 +584,11 @@ fn times(tp: &mut Tcpcb, record: &sock::Tcpcb, now: Instant) {
     tp.t_sndtime = ago(tick, record.t_sndtime);
     tp.t_fbyte_in = ago(tick, record.t_fbyte_in);
     tp.t_fbyte_out = ago(tick, record.t_fbyte_out);
-    tp.t_keepinit = as_ticks(record.t_keepinit);
-    tp.t_keepidle = as_ticks(record.t_keepidle);
-    tp.t_keepintvl = as_ticks(record.t_keepintvl);
+    tp.t_keepinit = as_long_ticks(record.t_keepinit);
+    tp.t_keepidle = as_long_ticks(record.t_keepidle);
+    tp.t_keepintvl = as_long_ticks(record.t_keepintvl);
     tp.t_keepcnt = record.t_keepcnt;
-    tp.t_maxunacktime = as_ticks(record.t_maxunacktime);
+    tp.t_maxunacktime = as_long_ticks(record.t_maxunacktime);
     tp.t_challenge_ack = ChallengeAck {
         end: record
             .t_challenge_ack_end

@@ -305,3 +305,43 @@ fn a_raw_socket_without_a_filter_sees_the_request_that_the_kernel_answers() {
     }
     assert_eq!(kinds, [128, 129]);
 }
+
+#[test]
+fn a_second_connect_says_where_the_first_is() {
+    let mut host = Host::new();
+    let listener = host.listener(Domain::Inet, "127.0.0.1:80");
+    let so = host.socket(Domain::Inet, Proto::Tcp);
+    assert_eq!(host.connect(so, "127.0.0.1:80"), Ok(()));
+    assert_eq!(host.connect(so, "127.0.0.1:80"), Err(Errno::EALREADY));
+    host.settle();
+    assert_eq!(host.connect(so, "127.0.0.1:80"), Err(Errno::EISCONN));
+    assert!(host.accept(listener).is_ok());
+    let refused = host.socket(Domain::Inet, Proto::Tcp);
+    host.connect(refused, "127.0.0.1:81").unwrap();
+    host.settle();
+    let error = host.with(|inet, _| inet.soconnected(refused));
+    assert_eq!(error, Err(SoError::Errno(Errno::ECONNREFUSED)));
+    let again = host.connect(refused, "127.0.0.1:80");
+    assert_eq!(again, Err(Errno::ECONNREFUSED), "its connection is over");
+}
+
+#[test]
+fn options_of_tcp_that_a_generic_kernel_lacks_say_so() {
+    let mut host = Host::new();
+    let so = host.socket(Domain::Inet, Proto::Tcp);
+    const TCP_STATS: i32 = 33;
+    const TCP_TXTLS_MODE: i32 = 40;
+    const TCP_CONGESTION: i32 = 64;
+    const TCP_CCALGOOPT: i32 = 65;
+    let set = host.set(so, IPPROTO_TCP, TCP_STATS, 1);
+    assert_eq!(set, Err(Errno::EOPNOTSUPP));
+    let get = host.get(so, IPPROTO_TCP, TCP_CCALGOOPT);
+    assert_eq!(get, Err(Errno::ENOENT));
+    assert_eq!(host.get(so, IPPROTO_TCP, TCP_TXTLS_MODE), Ok(0));
+    let mut name = |name: &[u8]| {
+        host.with(|inet, cx| inet.sosetopt(cx, so, IPPROTO_TCP, TCP_CONGESTION, name))
+    };
+    assert_eq!(name(b""), Err(Errno::EINVAL));
+    assert_eq!(name(b"vegas"), Err(Errno::ESRCH));
+    assert_eq!(name(b"newreno"), Ok(()));
+}

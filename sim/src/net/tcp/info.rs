@@ -3,7 +3,7 @@
 
 use super::flags::{
     TF_FASTOPEN, TF_RCVD_SCALE, TF_RCVD_TSTMP, TF_REQ_SCALE, TF_REQ_TSTMP, TF_SACK_PERMIT,
-    TF2_ECN_PERMIT,
+    TF2_ACE_PERMIT, TF2_ECN_PERMIT,
 };
 use super::tcpcb::{RTT_SHIFT, RTTVAR_SHIFT, Tcpcb, ticks};
 use crate::time::Instant;
@@ -38,6 +38,8 @@ pub struct TcpInfo {
     pub rcv_numsacks: u32,
     pub rcv_adv: u32,
     pub dupacks: u32,
+    /// In ticks, unlike the others.
+    pub rttmin: u32,
 }
 
 /// `TCPI_OPT_*`
@@ -46,18 +48,21 @@ const OPT_SACK: u8 = 0x02;
 const OPT_WSCALE: u8 = 0x04;
 const OPT_ECN: u8 = 0x08;
 const OPT_TFO: u8 = 0x20;
+const OPT_ACE: u8 = 0x40;
 
 impl TcpInfo {
     pub(crate) fn of(tp: &Tcpcb, now: Instant) -> Self {
         let usecs = |ticks: i32, shift: u32| ((i64::from(ticks) * 1000) >> shift) as u32;
         let scaled = tp.has_all(TF_REQ_SCALE | TF_RCVD_SCALE);
+        let (ecn, ace) = (tp.has2(TF2_ECN_PERMIT), tp.has2(TF2_ACE_PERMIT));
         let flag = |on: bool, bit: u8| if on { bit } else { 0 };
         Self {
             state: tp.t_state as u8,
             options: flag(tp.has_all(TF_REQ_TSTMP | TF_RCVD_TSTMP), OPT_TIMESTAMPS)
                 | flag(tp.has(TF_SACK_PERMIT), OPT_SACK)
                 | flag(scaled, OPT_WSCALE)
-                | flag(tp.has2(TF2_ECN_PERMIT), OPT_ECN)
+                | flag(ecn && !ace, OPT_ECN)
+                | flag(ace, OPT_ACE)
                 | flag(tp.has(TF_FASTOPEN), OPT_TFO),
             snd_wscale: if scaled { tp.snd_scale } else { 0 },
             rcv_wscale: if scaled { tp.rcv_scale } else { 0 },
@@ -76,13 +81,15 @@ impl TcpInfo {
             snd_rexmitpack: tp.t_sndrexmitpack,
             rcv_ooopack: tp.t_rcvoopack,
             snd_zerowin: tp.t_sndzerowin,
-            delivered_ce: tp.t_scep,
+            // The counter of accurate ECN begins at 5.
+            delivered_ce: tp.t_scep.wrapping_sub(if ecn && ace { 5 } else { 0 }),
             received_ce: tp.t_rcep,
             snd_una: tp.snd_una.0,
             snd_max: tp.snd_max.0,
             rcv_numsacks: tp.rcv_numsacks as u32,
             rcv_adv: tp.rcv_adv.0,
             dupacks: tp.t_dupacks,
+            rttmin: tp.t_rttlow,
         }
     }
 
@@ -139,7 +146,33 @@ impl TcpInfo {
         ] {
             out.extend(word.to_le_bytes());
         }
-        out.extend([0; 10 * 4]);
+        // tcpi_rttmin, and room for more (__tcpi_pad).
+        out.extend(self.rttmin.to_le_bytes());
+        out.extend([0; 14 * 4]);
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_structure_is_as_long_as_the_headers_say_and_its_fields_are_in_their_places() {
+        let info = TcpInfo {
+            state: 4,
+            snd_wscale: 6,
+            rcv_wscale: 7,
+            rto: 0x11,
+            received_ce: 0x22,
+            snd_una: 0x33,
+            rttmin: 0x44,
+            ..TcpInfo::default()
+        };
+        let bytes = info.to_bytes();
+        assert_eq!(bytes.len(), 256);
+        let at = |place: usize| bytes[place];
+        assert_eq!([at(0), at(6), at(8)], [4, 0x76, 0x11]);
+        assert_eq!([at(136), at(176), at(196)], [0x22, 0x33, 0x44]);
     }
 }

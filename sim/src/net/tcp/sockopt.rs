@@ -24,6 +24,11 @@ const TCP_KEEPIDLE: i32 = 256;
 const TCP_KEEPINTVL: i32 = 512;
 const TCP_KEEPCNT: i32 = 1024;
 const TCP_FASTOPEN: i32 = 1025;
+const TCP_STATS: i32 = 33;
+const TCP_CCALGOOPT: i32 = 65;
+const TCP_TXTLS_MODE: i32 = 40;
+const TCP_RXTLS_MODE: i32 = 42;
+const TCP_FUNCTION_ALIAS: i32 = 8193;
 const TCP_FUNCTION_BLK: i32 = 8192;
 
 /// The segment size that fits the minimum MTU of IPv6 (`netinet/tcp.h`).
@@ -79,6 +84,9 @@ impl Conn<'_, '_> {
             TCP_FASTOPEN => return self.set_fastopen(value),
             TCP_FUNCTION_BLK => return set_function(value),
             TCP_INFO => return Err(Errno::EINVAL),
+            // No statistics in GENERIC (options STATS), and no algorithm here takes options.
+            TCP_STATS => return Err(Errno::EOPNOTSUPP),
+            TCP_CCALGOOPT => return Err(Errno::ENOENT),
             _ => return Err(Errno::ENOPROTOOPT),
         }
         Ok(())
@@ -123,6 +131,9 @@ impl Conn<'_, '_> {
     }
 
     fn set_congestion(&mut self, value: &[u8]) -> Result<(), Errno> {
+        if value.is_empty() {
+            return Err(Errno::EINVAL);
+        }
         let end = value.iter().position(|b| *b == 0).unwrap_or(value.len());
         let name = std::str::from_utf8(&value[..end]).map_err(|_| Errno::ESRCH)?;
         self.tp.t_ccv.algo = Algorithm::from_name(name).ok_or(Errno::ESRCH)?;
@@ -209,6 +220,12 @@ impl Conn<'_, '_> {
                 name.push(0);
                 return Ok(name);
             }
+            // No connection is encrypted by the kernel (TCP_TLS_MODE_NONE).
+            TCP_TXTLS_MODE | TCP_RXTLS_MODE => 0,
+            TCP_STATS => return Err(Errno::EOPNOTSUPP),
+            TCP_CCALGOOPT => return Err(Errno::ENOENT),
+            // The one stack has one name.
+            TCP_FUNCTION_ALIAS => return Ok(vec![0; TCP_FUNCTION_NAME_LEN_MAX + 4]),
             TCP_FUNCTION_BLK => {
                 let mut set = FUNCTION_SET.to_vec();
                 set.resize(TCP_FUNCTION_NAME_LEN_MAX + 4, 0);
