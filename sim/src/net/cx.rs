@@ -72,6 +72,16 @@ pub trait IpLayer {
     /// True where `addr` is configured on an interface of this vnet.
     fn is_local(&self, addr: IpAddr) -> bool;
 
+    /// True where `addr` counts as this host's own or its neighbour: one of its addresses (IPv4,
+    /// `in_localip`), or any on a link of its own, link-local or loopback (IPv6, `in6_localaddr`).
+    fn is_near(&self, addr: IpAddr) -> bool {
+        let local = match addr {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local(),
+        };
+        local || self.is_local(addr)
+    }
+
     /// True where `addr` is a broadcast address of one of the vnet's interfaces.
     fn is_broadcast(&self, addr: IpAddr) -> bool;
 

@@ -29,7 +29,7 @@ use std::net::IpAddr;
 use super::bandlim::{Bandlim, Bandlims};
 use super::cx::IcmpError;
 use super::ether::MacAddr;
-use super::ifnet::{IfAddr, IfIndex, IfKind, Ifnet};
+use super::ifnet::{IfAddr, IfIndex, IfKind, Ifnet, in_prefix};
 use super::ipv4::Ipv4Header;
 use super::ipv6::Ipv6Header;
 use super::lltable::{LlAction, LlTable};
@@ -286,8 +286,7 @@ impl IpStack {
             .ok_or(Errno::EADDRNOTAVAIL)?;
         let gone = ifnet.addrs.remove(at);
         let shared = ifnet.addrs.iter().any(|a| {
-            a.prefix_len == gone.prefix_len
-                && super::ifnet::in_prefix(a.addr, gone.addr, gone.prefix_len)
+            a.prefix_len == gone.prefix_len && in_prefix(a.addr, gone.addr, gone.prefix_len)
         });
         if !shared {
             let _absent = self.fib.delete(gone.addr, gone.prefix_len);
@@ -378,6 +377,18 @@ impl IpStack {
         self.ifnets
             .values()
             .any(|i| i.addrs.iter().any(|a| a.addr == addr))
+    }
+
+    /// `in_localip` for IPv4, `in6_localaddr` for IPv6 (`in.c`, `in6.c`, 15.0): only the latter counts
+    /// neighbours.
+    pub(crate) fn is_own_or_on_link(&self, addr: IpAddr) -> bool {
+        let IpAddr::V6(v6) = addr else {
+            return self.is_own(addr);
+        };
+        let mut addrs = self.ifnets.values().flat_map(|i| &i.addrs);
+        v6.is_loopback()
+            || v6.is_unicast_link_local()
+            || addrs.any(|a| in_prefix(addr, a.addr, a.prefix_len))
     }
 
     pub(crate) fn has_broadcast(&self, addr: IpAddr) -> bool {

@@ -16,6 +16,8 @@ pub mod parser;
 mod parser_tests;
 pub mod report;
 pub mod run;
+#[cfg(test)]
+mod sibling_tests;
 pub mod suite;
 #[cfg(test)]
 mod suite_tests;

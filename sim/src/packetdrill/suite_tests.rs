@@ -170,7 +170,7 @@ fn packets_of_a_script_are_captured_below_its_own_path() {
 }
 
 /// Where FreeBSD's TCP test suite is: `TCP_TESTSUITE`, or beside the repository.
-fn suite() -> Option<PathBuf> {
+pub(super) fn suite() -> Option<PathBuf> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/tcp-testsuite");
     let root = std::env::var_os("TCP_TESTSUITE").map_or(beside, PathBuf::from);
     root.is_dir().then_some(root)

@@ -323,6 +323,10 @@ impl IpLayer for IpStack {
         self.is_own(addr)
     }
 
+    fn is_near(&self, addr: IpAddr) -> bool {
+        self.is_own_or_on_link(addr)
+    }
+
     fn is_broadcast(&self, addr: IpAddr) -> bool {
         self.has_broadcast(addr)
     }

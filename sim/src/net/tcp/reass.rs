@@ -128,9 +128,7 @@ impl Conn<'_, '_> {
             if seg.seq == self.tp.rcv_nxt && established {
                 return self.reass_in_order(seg, fin);
             }
-            let by_buffer = self.so.so_rcv.sb_hiwat / self.tp.t_maxseg.max(1) + 1;
-            let limit = i64::from(by_buffer).min(self.tcp.sysctl.reass_maxqueuelen);
-            if queue.len() as i64 >= limit {
+            if self.reass_full(len) {
                 self.tcp.stat.rcvreassfull += 1;
                 return Reassembled { len: 0, ..nothing };
             }
@@ -151,6 +149,19 @@ impl Conn<'_, '_> {
             len,
             fin: self.reass_present(),
         }
+    }
+
+    /// Whether the queue is too long for one more entry; by the newer rule
+    /// (`net.inet.tcp.reass.new_limit`) only for a small one, of less than an mbuf.
+    fn reass_full(&self, len: u32) -> bool {
+        const MSIZE: u32 = 256;
+        let sysctl = &self.tcp.sysctl;
+        let held = self.tp.t_segq.entries.len() as i64;
+        if sysctl.reass_new_limit != 0 {
+            return held > sysctl.reass_queueguard && len < MSIZE;
+        }
+        let by_buffer = self.so.so_rcv.sb_hiwat / self.tp.t_maxseg.max(1) + 1;
+        held >= i64::from(by_buffer).min(sysctl.reass_maxqueuelen)
     }
 
     /// The segment is the next one and fills no gap.

@@ -110,6 +110,7 @@ variables! {
     sack_globalmaxholes: "net.inet.tcp.sack.globalmaxholes" = 65_536, ANY;
     reass_maxqueuelen: "net.inet.tcp.reass.maxqueuelen" = 100, ANY;
     reass_new_limit: "net.inet.tcp.reass.new_limit" = 0, ANY;
+    reass_queueguard: "net.inet.tcp.reass.queueguard" = 16, ANY;
     syncookies: "net.inet.tcp.syncookies" = 1, ANY;
     syncookies_only: "net.inet.tcp.syncookies_only" = 0, ANY;
     syncache_bucketlimit: "net.inet.tcp.syncache.bucketlimit" = 30, ANY;

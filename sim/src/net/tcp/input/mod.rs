@@ -159,7 +159,7 @@ impl Inet {
     fn no_connection(&mut self, cx: &mut Cx<'_>, seg: &Segment) {
         let sysctl = &self.tcp.sysctl;
         let silent = sysctl.blackhole == 2 || (sysctl.blackhole == 1 && seg.has(TH_SYN));
-        if silent && (sysctl.blackhole_local != 0 || !cx.ip.is_local(seg.src.0)) {
+        if silent && (sysctl.blackhole_local != 0 || !cx.ip.is_near(seg.src.0)) {
             return;
         }
         self.tcp.dropwithreset(cx, seg, Reason::ClosedPort);
@@ -226,7 +226,7 @@ impl Conn<'_, '_> {
         if self.tp.has(TF_ACKNOW) {
             let _ = self.output();
         }
-        if self.tcp.sysctl.nolocaltimewait != 0 && self.cx.ip.is_local(self.inp.inc.faddr) {
+        if self.tcp.sysctl.nolocaltimewait != 0 && self.cx.ip.is_near(self.inp.inc.faddr) {
             self.close();
             return;
         }

@@ -224,7 +224,7 @@ impl Conn<'_, '_> {
         }
         self.cx.wakeup(self.so.id, SoWait::Snd);
         let end = self.tp.snd_una + self.so.so_snd.used();
-        if end.gt(self.tp.snd_max) || self.tp.has(TF_ACKNOW) {
+        if end.geq(self.tp.snd_max) || self.tp.has(TF_ACKNOW) {
             let _ = self.output();
         }
         Err(Exit::CheckDelack)

@@ -283,3 +283,49 @@ fn without_cookies_and_an_entry_to_drop_a_syn_is_not_answered() {
     assert_eq!(syn(&mut net, 1).len(), 1);
     assert_eq!(net.next(), None, "no entry was made");
 }
+
+/// `net.inet.tcp.reass.new_limit`: beyond the guard an entry of less than an mbuf is not queued.
+#[test]
+fn the_newer_limit_of_the_reassembly_queue_spares_full_segments() {
+    let limits = " 0.00 `sysctl -w net.inet.tcp.reass.new_limit=1`
++0.00 `sysctl -w net.inet.tcp.reass.queueguard=1`
+";
+    let text = "+0.01 < . 11:21(10) ack 1 win 65535
++0.00 > . 1:1(0) ack 1 win 65535 <nop,nop,sack 11:21>
++0.01 < . 31:41(10) ack 1 win 65535
++0.00 > . 1:1(0) ack 1 win 65535 <nop,nop,sack 31:41 11:21>
++0.01 < . 51:61(10) ack 1 win 65535
++0.00 > . 1:1(0) ack 1 win 65535 <nop,nop,sack 31:41 11:21>
++0.01 < . 51:307(256) ack 1 win 65535
++0.00 > . 1:1(0) ack 1 win 65535 <nop,nop,sack 51:307 31:41 11:21>
+";
+    holds(&[limits, LISTENER, SYN, ACCEPT, text]);
+}
+
+/// `blackhole(4)`: who is local by `in_localip` or `in6_localaddr` is answered all the same.
+#[test]
+fn a_neighbour_counts_as_local_over_ipv6_and_not_over_ipv4() {
+    use crate::net::cx::IpLayer;
+    use crate::net::ifnet::{IfAddr, IfKind};
+    use crate::net::vnet::Vnet;
+    let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+    let own = |addr, prefix_len| IfAddr {
+        addr: ip(addr),
+        prefix_len,
+    };
+    let mut vnet = Vnet::new(1, "near", Inet::new);
+    let addrs = [own("10.0.0.1", 24), own("2001:db8::1", 64)];
+    vnet.attach(Instant::BOOT, "tun0", IfKind::Tun, 1500, &addrs)
+        .unwrap();
+    let near = vnet.configure(Instant::BOOT, |stack| {
+        [
+            "10.0.0.1",
+            "10.0.0.2",
+            "2001:db8::2",
+            "2001:db9::2",
+            "fe80::9",
+        ]
+        .map(|addr| stack.is_near(ip(addr)))
+    });
+    assert_eq!(near, [true, false, true, false, true]);
+}
