@@ -287,3 +287,28 @@ fn a_failure_shows_both_packets_with_carets_and_those_before() {
     assert!(before[1].contains("ES. 0:0(0) ack 1 win 65535"));
     assert!(before[2].contains("ack 1 win 514 <nop,nop,TS val 200 ecr 10>"));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(128))]
+
+    /// A script with a number changed, a line gone or one repeated ends, in a verdict.
+    #[test]
+    fn no_mangled_script_makes_the_runner_panic(
+        line in 0usize..40,
+        repeat in 0usize..3,
+        with in "[0-9]{1,10}|-1|\\.\\.\\.",
+    ) {
+        let lines = SERVER.lines().enumerate().flat_map(|(index, text)| {
+            let digit = text.rfind(|c: char| c.is_ascii_digit()).unwrap_or(0);
+            let mangled = match index == line && text.is_char_boundary(digit) {
+                true if digit > 0 => format!("{}{with}{}", &text[..digit], &text[digit + 1..]),
+                _ => text.to_owned(),
+            };
+            std::iter::repeat_n(mangled, if index == line { repeat } else { 1 })
+        });
+        if let Ok(script) = parse(&lines.collect::<Vec<_>>().join("\n"), &["FreeBSD"]) {
+            let make = Emulated { seed: 1 };
+            proptest::prop_assert_eq!(run(&make, &script), run(&make, &script));
+        }
+    }
+}
