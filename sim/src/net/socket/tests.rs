@@ -7,6 +7,7 @@ use super::bits::{SO_LINGER, SO_REUSEPORT_LB};
 use super::{Domain, Inet, Pcb, Proto, RecvFlags, SendFlags, Shut};
 use crate::errno::Errno;
 use crate::net::cx::{Cx, SoError, SoId};
+use crate::net::tcp::Timer;
 use crate::net::vnet::Vnet;
 use crate::time::Instant;
 
@@ -344,4 +345,21 @@ fn options_of_tcp_that_a_generic_kernel_lacks_say_so() {
     assert_eq!(name(b""), Err(Errno::EINVAL));
     assert_eq!(name(b"vegas"), Err(Errno::ESRCH));
     assert_eq!(name(b"newreno"), Ok(()));
+}
+
+#[test]
+fn an_attempt_to_a_mapped_address_has_no_time_to_connect_in() {
+    let keep = |domain, addr: &str| {
+        let mut host = Host::new();
+        host.sysctl("net.inet6.ip6.v6only", 0).unwrap();
+        let so = host.socket(domain, Proto::Tcp);
+        host.connect(so, addr).unwrap();
+        match &host.vnet.transports().get(so).unwrap().pcb {
+            Pcb::Tcp(tp) => tp.t_timers[Timer::Keep as usize].is_some(),
+            Pcb::Udp | Pcb::Raw => false,
+        }
+    };
+    assert!(keep(Domain::Inet, "127.0.0.1:80"));
+    assert!(keep(Domain::Inet6, "[::1]:80"));
+    assert!(!keep(Domain::Inet6, "[::ffff:127.0.0.1]:80"));
 }

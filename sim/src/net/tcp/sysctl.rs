@@ -69,9 +69,9 @@ variables! {
     rfc1323: "net.inet.tcp.rfc1323" = 1, ANY;
     tolerate_missing_ts: "net.inet.tcp.tolerate_missing_ts" = 0, ANY;
     ts_offset_per_conn: "net.inet.tcp.ts_offset_per_conn" = 1, ANY;
-    mssdflt: "net.inet.tcp.mssdflt" = 536, 84..=65_495;
-    v6mssdflt: "net.inet.tcp.v6mssdflt" = 1220, 64..=65_475;
-    minmss: "net.inet.tcp.minmss" = 216, 84..=65_495;
+    mssdflt: "net.inet.tcp.mssdflt" = 536, 216..=65_495;
+    v6mssdflt: "net.inet.tcp.v6mssdflt" = 1220, 216..=65_475;
+    minmss: "net.inet.tcp.minmss" = 216, 0..=65_495;
     sendspace: "net.inet.tcp.sendspace" = 32_768, ANY;
     recvspace: "net.inet.tcp.recvspace" = 65_536, ANY;
     sendbuf_auto: "net.inet.tcp.sendbuf_auto" = 1, ANY;
@@ -211,6 +211,17 @@ mod tests {
             let value = sysctl.get(name).unwrap();
             assert_eq!(sysctl.set(name, value), Ok(()), "{name}");
         }
+    }
+
+    #[test]
+    fn a_default_segment_is_not_below_the_least_that_the_header_says() {
+        // TCP_MINMSS (sysctl_net_inet_tcp_mss_check); the least itself may be given up.
+        let mut sysctl = Sysctl::default();
+        for name in ["net.inet.tcp.mssdflt", "net.inet.tcp.v6mssdflt"] {
+            assert_eq!(sysctl.set(name, 215), Err(Errno::EINVAL), "{name}");
+            assert_eq!(sysctl.set(name, 216), Ok(()), "{name}");
+        }
+        assert_eq!(sysctl.set("net.inet.tcp.minmss", 0), Ok(()));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::tcpcb::Timer;
 use crate::errno::Errno;
 use crate::net::inpcb::INP_SOCKREF;
 use crate::net::sockbuf::SBS_RCVATMARK;
+use crate::net::socket::Domain;
 use crate::net::socket::bits::{SO_LINGER, SO_OOBINLINE};
 
 /// `TTCP_CLIENT_SND_WND`: window assumed for text sent with an implied connect.
@@ -38,8 +39,11 @@ impl Conn<'_, '_> {
     /// Sends the SYN (`tcp_usr_connect`).
     pub(crate) fn usr_connect(&mut self) -> Result<(), Errno> {
         self.enter_syn_sent();
-        let keepinit = self.keepinit();
-        self.activate(Timer::Keep, keepinit);
+        // tcp6_usr_connect starts no timer for a mapped address: only the retransmissions end that.
+        if self.so.so_domain == Domain::Inet || self.is_v6() {
+            let keepinit = self.keepinit();
+            self.activate(Timer::Keep, keepinit);
+        }
         self.output()
     }
 
