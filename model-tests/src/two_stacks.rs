@@ -132,7 +132,7 @@ impl TwoStacks {
         if arrival.is_some_and(|arrival| arrival <= at) {
             if let Some(Reverse(flight)) = self.flying.pop() {
                 let to = flight.to;
-                self.stacks[to].input(self.now, self.ether[to], &flight.frame);
+                self.stacks[to].input(self.now, self.ether[to], flight.frame);
                 self.flush(to);
             }
             return true;

@@ -58,6 +58,7 @@ impl<T> List<T> {
     ///
     /// # Errors
     /// [`NoMemory`].
+    #[inline]
     pub fn reserve(&mut self, n: usize) -> Result<(), NoMemory> {
         self.0.try_reserve(n).map_err(|_| NoMemory)
     }
@@ -66,6 +67,7 @@ impl<T> List<T> {
     ///
     /// # Errors
     /// [`NoMemory`]; `item` is dropped then.
+    #[inline]
     pub fn push(&mut self, item: T) -> Result<(), NoMemory> {
         self.reserve(1)?;
         self.push_reserved(item).map_err(|_| NoMemory)
@@ -75,6 +77,7 @@ impl<T> List<T> {
     ///
     /// # Errors
     /// Gives `item` back where no room is left.
+    #[inline]
     pub fn push_reserved(&mut self, item: T) -> Result<(), T> {
         if self.0.len() == self.0.capacity() {
             return Err(item);
@@ -168,11 +171,35 @@ impl<T: Copy> List<T> {
     ///
     /// # Errors
     /// [`NoMemory`].
+    #[inline]
     pub fn extend(&mut self, items: &[T]) -> Result<(), NoMemory> {
         self.reserve(items.len())?;
+        #[cfg(no_global_oom_handling)]
         for item in items {
             self.push_reserved(*item).map_err(|_| NoMemory)?;
         }
+        // Into room reserved: allocates nothing, and copies all at once.
+        #[cfg(not(no_global_oom_handling))]
+        self.0.extend_from_slice(items);
+        Ok(())
+    }
+
+    /// Appends a copy of the first `n` items of `items`; needs room for all of them.
+    ///
+    /// For few items of a number known only when it runs: all are copied, by a length known to the
+    /// compiler, and those too many are taken back, which is cheaper.
+    ///
+    /// # Errors
+    /// [`NoMemory`].
+    #[inline]
+    pub fn extend_part<const N: usize>(
+        &mut self,
+        items: &[T; N],
+        n: usize,
+    ) -> Result<(), NoMemory> {
+        let surplus = N.saturating_sub(n);
+        self.extend(items)?;
+        self.0.truncate(self.0.len().saturating_sub(surplus));
         Ok(())
     }
 

@@ -60,11 +60,11 @@ impl Ours {
         while !silent {
             silent = true;
             while let Some((_, frame)) = a.take_output() {
-                b.input(now, b_ether, &frame);
+                b.input(now, b_ether, frame);
                 silent = false;
             }
             while let Some((_, frame)) = b.take_output() {
-                a.input(now, a_ether, &frame);
+                a.input(now, a_ether, frame);
                 silent = false;
             }
         }

@@ -7,6 +7,11 @@ mod loss;
 mod smol;
 mod suite;
 
+/// For all that runs here. The system's gives the pages of freed frames back to the kernel after every
+/// burst, which then costs more than all else.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     benches::assert_unchecked();
     let tables: [(&str, fn()); 3] = [

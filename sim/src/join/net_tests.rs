@@ -84,7 +84,7 @@ fn packet(stack: &IpStack, dst: &str) -> IpPacket {
         flow: 0,
         df: false,
         proto: 99,
-        payload: vec![1, 2, 3],
+        payload: vec![1, 2, 3].into(),
     }
 }
 

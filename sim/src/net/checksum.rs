@@ -29,11 +29,14 @@ impl Sum {
             self.odd = false;
             rest = tail;
         }
-        // 2^16 is 1 modulo 2^16 - 1, so wider words add up to the same (RFC 1071 section 2).
+        // 2^16 is 1 modulo 2^16 - 1, so wider words add up to the same, and the order of bytes may be
+        // put right at the end (RFC 1071 section 2): the compiler makes wide additions of this.
         let (words, rest) = rest.as_chunks::<4>();
-        for word in words {
-            self.acc += u64::from(u32::from_be_bytes(*word));
-        }
+        let swapped: u64 = words
+            .iter()
+            .map(|word| u64::from(u32::from_le_bytes(*word)))
+            .sum();
+        self.acc += u64::from(fold(swapped).swap_bytes());
         let (pairs, rest) = rest.as_chunks::<2>();
         for pair in pairs {
             self.acc += u64::from(u16::from_be_bytes(*pair));
@@ -62,12 +65,16 @@ impl Sum {
     /// The checksum: the complement of the folded sum. 0 for data whose own checksum is included
     /// and right.
     pub fn finish(self) -> u16 {
-        let mut acc = self.acc;
-        while acc > 0xffff {
-            acc = (acc & 0xffff) + (acc >> 16);
-        }
-        !(acc as u16)
+        !fold(self.acc)
     }
+}
+
+/// The one's complement sum of the 16-bit words of `acc`.
+fn fold(mut acc: u64) -> u16 {
+    while acc > 0xffff {
+        acc = (acc & 0xffff) + (acc >> 16);
+    }
+    acc as u16
 }
 
 /// The checksum of `data` alone.

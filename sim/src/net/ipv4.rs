@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::checksum::in_cksum;
-use super::packet::IpPacket;
+use super::packet::{IpPacket, Mbuf};
 
 /// Length of a header without options, in bytes.
 pub const IPV4_HDR_LEN: usize = 20;
@@ -124,23 +124,35 @@ impl Ipv4Header {
 
     /// The header's bytes for a payload of this length.
     pub fn bytes(&self, payload_len: usize) -> Vec<u8> {
+        let mut data = self.fixed(payload_len).to_vec();
+        if !self.options.is_empty() {
+            data[10..12].fill(0);
+            data.extend_from_slice(&self.options);
+            let sum = in_cksum(&data).to_be_bytes();
+            data[10..12].copy_from_slice(&sum);
+        }
+        data
+    }
+
+    /// The first 20 of these bytes, whose checksum is right where no options follow.
+    pub fn fixed(&self, payload_len: usize) -> [u8; IPV4_HDR_LEN] {
         let hlen = self.len();
         let total = hlen + payload_len;
         debug_assert!(total <= IP_MAXPACKET && hlen <= 60 && hlen.is_multiple_of(4));
         let off =
             self.offset >> 3 | if self.df { 0x4000 } else { 0 } | if self.mf { 0x2000 } else { 0 };
-        let mut data = Vec::with_capacity(hlen);
-        data.extend_from_slice(&[0x40 | (hlen / 4) as u8, self.tos]);
-        data.extend_from_slice(&(total as u16).to_be_bytes());
-        data.extend_from_slice(&self.id.to_be_bytes());
-        data.extend_from_slice(&off.to_be_bytes());
-        data.extend_from_slice(&[self.ttl, self.proto, 0, 0]);
-        data.extend_from_slice(&self.src.octets());
-        data.extend_from_slice(&self.dst.octets());
-        data.extend_from_slice(&self.options);
+        let mut data = [0; IPV4_HDR_LEN];
+        data[0] = 0x40 | (hlen / 4) as u8;
+        data[1] = self.tos;
+        data[2..4].copy_from_slice(&(total as u16).to_be_bytes());
+        data[4..6].copy_from_slice(&self.id.to_be_bytes());
+        data[6..8].copy_from_slice(&off.to_be_bytes());
+        data[8] = self.ttl;
+        data[9] = self.proto;
+        data[12..16].copy_from_slice(&self.src.octets());
+        data[16..].copy_from_slice(&self.dst.octets());
         let sum = in_cksum(&data).to_be_bytes();
-        data[10] = sum[0];
-        data[11] = sum[1];
+        data[10..12].copy_from_slice(&sum);
         data
     }
 
@@ -164,7 +176,7 @@ impl Ipv4Header {
     }
 
     /// The packet as a transport sees it.
-    pub fn into_packet(self, payload: Vec<u8>) -> IpPacket {
+    pub fn into_packet(self, payload: Mbuf) -> IpPacket {
         IpPacket {
             src: self.src.into(),
             dst: self.dst.into(),

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::packet::IpPacket;
+use super::packet::{IpPacket, Mbuf};
 
 /// Length of the fixed header in bytes.
 pub const IPV6_HDR_LEN: usize = 40;
@@ -105,7 +105,7 @@ impl Ipv6Header {
     }
 
     /// The packet as a transport sees it, when `proto` is what the chain of headers ended in.
-    pub fn into_packet(self, proto: u8, payload: Vec<u8>) -> IpPacket {
+    pub fn into_packet(self, proto: u8, payload: Mbuf) -> IpPacket {
         IpPacket {
             src: self.src.into(),
             dst: self.dst.into(),

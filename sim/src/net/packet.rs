@@ -2,6 +2,7 @@
 //! What passes between the IP layer and a transport protocol.
 
 use std::net::IpAddr;
+use std::ops::{Deref, DerefMut};
 
 /// An IP packet as a transport sees it: reassembled, header checked and taken off.
 ///
@@ -23,46 +24,194 @@ pub struct IpPacket {
     /// Protocol number (IANA; `IPPROTO_TCP` is 6).
     pub proto: u8,
     /// The transport's header and data.
-    pub payload: Vec<u8>,
+    pub payload: Mbuf,
 }
 
 /// Room before an outgoing packet, for the header of its frame.
 const ROOM: usize = super::ether::ETHER_HDR_LEN;
 
-/// An IP packet as it leaves, with room before it for the header of its frame.
+/// Room for an IP header without options and the header of its frame, before what a transport sends.
+pub fn transport_room(v6: bool) -> usize {
+    let ip = if v6 {
+        super::ipv6::IPV6_HDR_LEN
+    } else {
+        super::ipv4::IPV4_HDR_LEN
+    };
+    ROOM + ip
+}
+
+/// Bytes with room before them, so that headers are put on (`M_PREPEND`) and taken off (`m_adj`)
+/// where they stand (`mbuf(9)`).
 ///
-/// I1: there are at least `ROOM` bytes before the packet.
+/// I1: `start` is at most the length of `buf`.
+#[derive(Clone, Debug, Default)]
+pub struct Mbuf {
+    buf: Vec<u8>,
+    start: usize,
+}
+
+impl Mbuf {
+    /// The parts one after the other, behind so much room.
+    pub fn of(room: usize, parts: &[&[u8]]) -> Self {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let mut mbuf = Self::with_capacity(room, length);
+        for part in parts {
+            mbuf.buf.extend_from_slice(part);
+        }
+        mbuf
+    }
+
+    /// Nothing yet, with room before it and memory for `length` bytes.
+    pub fn with_capacity(room: usize, length: usize) -> Self {
+        let mut buf = Vec::with_capacity(room + length);
+        buf.resize(room, 0);
+        Self { buf, start: room }
+    }
+
+    /// The bytes of `buf` from `start` on.
+    pub fn behind(buf: Vec<u8>, start: usize) -> Self {
+        let start = start.min(buf.len());
+        Self { buf, start }
+    }
+
+    /// Puts a header before the bytes; moves them only where there is no room.
+    pub fn prepend(&mut self, header: &[u8]) {
+        let room = self.buf.get_mut(..self.start).unwrap_or_default();
+        if let Some(at) = room.len().checked_sub(header.len()) {
+            room[at..].copy_from_slice(header);
+            self.start = at;
+        } else {
+            *self = Self::of(ROOM, &[header, self]);
+        }
+    }
+
+    /// The buffer, to be added to at its end.
+    pub fn tail(&mut self) -> &mut Vec<u8> {
+        &mut self.buf
+    }
+
+    /// Takes `n` bytes off the front.
+    pub fn trim_front(&mut self, n: usize) {
+        self.start = self.buf.len().min(self.start + n);
+    }
+
+    /// Takes off what is beyond `len` bytes.
+    pub fn truncate(&mut self, len: usize) {
+        self.buf.truncate(self.start + len);
+    }
+
+    /// The buffer, and where the bytes begin in it.
+    pub fn into_parts(self) -> (Vec<u8>, usize) {
+        (self.buf, self.start)
+    }
+
+    /// The bytes alone.
+    pub fn into_vec(mut self) -> Vec<u8> {
+        self.buf.drain(..self.start);
+        self.buf
+    }
+}
+
+impl Deref for Mbuf {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.buf.get(self.start..).unwrap_or_default()
+    }
+}
+
+impl DerefMut for Mbuf {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.buf.get_mut(self.start..).unwrap_or_default()
+    }
+}
+
+impl From<Vec<u8>> for Mbuf {
+    fn from(buf: Vec<u8>) -> Self {
+        Self { buf, start: 0 }
+    }
+}
+
+impl From<&[u8]> for Mbuf {
+    fn from(bytes: &[u8]) -> Self {
+        bytes.to_vec().into()
+    }
+}
+
+impl From<&Vec<u8>> for Mbuf {
+    fn from(bytes: &Vec<u8>) -> Self {
+        bytes.clone().into()
+    }
+}
+
+/// The room is nobody's business.
+impl PartialEq for Mbuf {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Mbuf {}
+
+/// An IP packet as it leaves, with room before it for the header of its frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutPacket(Vec<u8>);
+pub struct OutPacket(Mbuf);
 
 impl OutPacket {
     /// A packet of these parts, one after the other.
     pub fn of(parts: &[&[u8]]) -> Self {
-        let length: usize = parts.iter().map(|part| part.len()).sum();
-        let mut buf = Vec::with_capacity(ROOM + length);
-        buf.extend_from_slice(&[0; ROOM]);
-        for part in parts {
-            buf.extend_from_slice(part);
-        }
-        Self(buf)
+        Self(Mbuf::of(ROOM, parts))
+    }
+
+    /// A packet of an IP header and what a transport sends.
+    pub fn with_header(header: &[u8], mut payload: Mbuf) -> Self {
+        payload.prepend(header);
+        Self(payload)
     }
 
     /// The packet.
     pub fn bytes(&self) -> &[u8] {
-        self.0.get(ROOM..).unwrap_or_default()
+        &self.0
     }
 
     /// The packet in an Ethernet frame.
     pub fn into_frame(mut self, header: super::ether::EtherHeader) -> Vec<u8> {
-        for (to, from) in self.0.iter_mut().zip(header.bytes()) {
-            *to = from;
-        }
-        self.0
+        self.0.prepend(&header.bytes());
+        self.0.into_vec()
     }
 
     /// The packet alone.
-    pub fn into_bytes(mut self) -> Vec<u8> {
-        self.0.drain(..ROOM);
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0.into_vec()
+    }
+
+    /// The packet alone, to be taken in again.
+    pub fn into_mbuf(self) -> Mbuf {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_stands_before_the_bytes_with_room_for_it_and_without() {
+        for room in [0, 2, 4] {
+            let mut mbuf = Mbuf::of(room, &[b"text"]);
+            mbuf.prepend(b"head");
+            assert_eq!(*mbuf, *b"headtext");
+            mbuf.trim_front(2);
+            mbuf.truncate(4);
+            assert_eq!(*mbuf, *b"adte");
+            assert_eq!(mbuf.clone().into_vec(), b"adte");
+            mbuf.trim_front(99);
+            assert!(mbuf.is_empty());
+        }
+    }
+
+    #[test]
+    fn equal_bytes_are_equal_whatever_the_room() {
+        assert_eq!(Mbuf::of(7, &[b"a", b"b"]), Mbuf::from(b"ab".as_slice()));
     }
 }

@@ -45,7 +45,7 @@ impl Transport for Inet {
                 if let Some(port) = self.tunneled_from(&packet).filter(|_| !group) {
                     let mut inner = packet;
                     inner.proto = IPPROTO_TCP;
-                    inner.payload.drain(..UDP_HEADER);
+                    inner.payload.trim_front(UDP_HEADER);
                     self.tcp_input_port(cx, inner, port);
                     return Ok(());
                 }

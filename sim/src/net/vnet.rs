@@ -19,7 +19,7 @@ use std::net::IpAddr;
 use super::cx::{Cx, IcmpError, Wakeup};
 use super::ifnet::{IfAddr, IfIndex, IfKind};
 use super::ip::{Delivery, IpStack, LOMTU};
-use super::packet::IpPacket;
+use super::packet::{IpPacket, Mbuf};
 use crate::errno::Errno;
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -79,6 +79,8 @@ pub struct Vnet<T> {
     pub(crate) transports: T,
     pub(crate) rng: Rng,
     pub(crate) wakeups: VecDeque<Wakeup>,
+    /// Memory for the wakeups of one call; empty between calls.
+    woken: Vec<Wakeup>,
     /// The vnet's own clock when it was suspended.
     pub(crate) suspended_at: Option<Instant>,
     /// What the vnet's own clock is ahead of the kernel's, in nanoseconds.
@@ -108,6 +110,7 @@ impl<T: Transport> Vnet<T> {
             transports: make(&mut rng),
             rng,
             wakeups: VecDeque::new(),
+            woken: Vec::new(),
             suspended_at: None,
             clock_ahead: 0,
             lost_suspended: 0,
@@ -115,7 +118,9 @@ impl<T: Transport> Vnet<T> {
     }
 
     /// Takes in a frame from the link of an interface.
-    pub fn input(&mut self, now: Instant, ifindex: IfIndex, frame: &[u8]) {
+    ///
+    /// A frame that is given away is not copied again.
+    pub fn input(&mut self, now: Instant, ifindex: IfIndex, frame: impl Into<Mbuf>) {
         if self.suspended_at.is_some() {
             self.lost_suspended += 1;
             return;
@@ -136,7 +141,7 @@ impl<T: Transport> Vnet<T> {
         debug_assert!(self.suspended_at.is_none(), "a suspended vnet does nothing");
         let now = self.local(now);
         self.ip.set_now(now);
-        let mut wakeups = Vec::new();
+        let mut wakeups = std::mem::take(&mut self.woken);
         let mut cx = Cx {
             now,
             ip: &mut self.ip,
@@ -144,11 +149,12 @@ impl<T: Transport> Vnet<T> {
             wakeups: &mut wakeups,
         };
         let result = call(&mut self.transports, &mut cx);
-        for wakeup in wakeups {
+        for wakeup in wakeups.drain(..) {
             if self.wakeups.back() != Some(&wakeup) {
                 self.wakeups.push_back(wakeup);
             }
         }
+        self.woken = wakeups;
         result
     }
 
@@ -325,7 +331,7 @@ mod tests {
             };
             match p.proto {
                 99 => {
-                    self.seen.push(p.payload.clone());
+                    self.seen.push(p.payload.to_vec());
                     cx.wakeup(SoId(1), SoWait::Rcv);
                     if p.payload.starts_with(b"ask") {
                         let mut back = p.clone();
@@ -393,7 +399,7 @@ mod tests {
             flow: 0,
             df: false,
             proto,
-            payload: payload.to_vec(),
+            payload: payload.into(),
         };
         vnet.with_transports(Instant::BOOT, |_, cx| {
             let src = cx.ip.source_for(dst).unwrap();

@@ -21,6 +21,7 @@ impl<'a> Encoder<'a> {
     ///
     /// # Errors
     /// [`NoMemory`], as for every method here.
+    #[inline]
     pub fn uint(&mut self, value: u64) -> Result<(), NoMemory> {
         self.head(0x00, value)
     }
@@ -29,6 +30,7 @@ impl<'a> Encoder<'a> {
     ///
     /// # Errors
     /// [`NoMemory`].
+    #[inline]
     pub fn int(&mut self, value: i64) -> Result<(), NoMemory> {
         match u64::try_from(value) {
             Ok(value) => self.head(0x00, value),
@@ -87,19 +89,22 @@ impl<'a> Encoder<'a> {
         self.out.push(0xf6)
     }
 
+    // Nearly all of a record is heads, most with a number that is known when this is compiled.
+    #[inline]
     fn head(&mut self, major: u8, argument: u64) -> Result<(), NoMemory> {
-        let [.., b4, b5, b6, b7] = argument.to_be_bytes();
-        match argument {
-            0..24 => self.out.push(major | b7),
-            24..0x100 => self.out.extend(&[major | 24, b7]),
-            0x100..0x1_0000 => self.out.extend(&[major | 25, b6, b7]),
-            0x1_0000..0x1_0000_0000 => self.out.extend(&[major | 26, b4, b5, b6, b7]),
-            _ => {
-                self.out.reserve(9)?;
-                self.out.push(major | 27)?;
-                self.out.extend(&argument.to_be_bytes())
+        let (size, size_bits, shift) = match argument {
+            0..24 => {
+                let [.., low] = argument.to_be_bytes();
+                return self.out.push(major | low);
             }
-        }
+            24..0x100 => (1_usize, 24, 56_u32),
+            0x100..0x1_0000 => (2, 25, 48),
+            0x1_0000..0x1_0000_0000 => (4, 26, 32),
+            _ => (8, 27, 0),
+        };
+        let [a, b, c, d, e, f, g, h] = argument.wrapping_shl(shift).to_be_bytes();
+        let bytes = [major | size_bits, a, b, c, d, e, f, g, h];
+        self.out.extend_part(&bytes, size.saturating_add(1))
     }
 }
 

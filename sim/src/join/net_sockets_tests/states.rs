@@ -307,7 +307,7 @@ fn resets_and_challenges_are_counted_on() {
                 flow: 0,
                 df: true,
                 proto: 6,
-                payload: syn.clone(),
+                payload: syn.clone().into(),
             };
             let sent = w.call(0, |_, cx| cx.ip.output(packet));
             assert_eq!(sent, Ok(()));

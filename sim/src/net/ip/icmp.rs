@@ -12,7 +12,7 @@ use crate::net::checksum::in_cksum;
 use crate::net::cx::IcmpError;
 use crate::net::ifnet::{IfIndex, Ifnet};
 use crate::net::ipv4::{IPV4_HDR_LEN, Ipv4Header};
-use crate::net::packet::IpPacket;
+use crate::net::packet::{IpPacket, Mbuf};
 
 const ECHOREPLY: u8 = 0;
 const UNREACH: u8 = 3;
@@ -45,7 +45,7 @@ fn next_plateau(len: u16) -> u32 {
 impl IpStack {
     /// Takes in an ICMP message; true where raw sockets are to see it.
     pub(super) fn icmp_input(&mut self, arrival: Arrival, packet: &IpPacket) -> bool {
-        let data = packet.payload.as_slice();
+        let data: &[u8] = &packet.payload;
         if data.len() < ICMP_MINLEN || in_cksum(data) != 0 {
             self.stats.icmp_bad += 1;
             return false;
@@ -145,7 +145,7 @@ impl IpStack {
             flow: 0,
             df: packet.df,
             proto: PROTO_ICMP,
-            payload: message,
+            payload: message.into(),
         };
         self.stats.icmp_sent += 1;
         let _lost = self.send(reply);
@@ -202,7 +202,7 @@ impl IpStack {
         // The quoted total length is the packet's own, not the quote's.
         let whole = header.emit(payload);
         message.extend_from_slice(&whole[..header.len() + quote]);
-        let mut packet = header.clone().into_packet(Vec::new());
+        let mut packet = header.clone().into_packet(Mbuf::default());
         (packet.tos, packet.df) = (0, false);
         self.icmp_reflect(arrival, &packet, message);
     }

@@ -38,7 +38,7 @@ impl IpStack {
 
     /// Takes in an ICMPv6 message; true where raw sockets are to see it.
     pub(super) fn icmp6_input(&mut self, arrival: Arrival, packet: &IpPacket) -> bool {
-        let data = packet.payload.as_slice();
+        let data: &[u8] = &packet.payload;
         let good =
             data.len() >= 8 && transport_cksum(packet.src, packet.dst, PROTO_ICMPV6, data) == 0;
         let (IpAddr::V6(src), IpAddr::V6(dst), true) = (packet.src, packet.dst, good) else {
@@ -108,7 +108,7 @@ impl IpStack {
             Some(packet.dst)
         };
         if let Some(from) = own {
-            let mut message = packet.payload.clone();
+            let mut message = packet.payload.to_vec();
             message[0] = ECHO_REPLY;
             self.send_icmp6(from, packet.src, message);
         }
@@ -129,7 +129,7 @@ impl IpStack {
             flow: 0,
             df: false,
             proto: PROTO_ICMPV6,
-            payload: message,
+            payload: message.into(),
         });
     }
 

@@ -7,13 +7,13 @@ use super::arp::PROTO_ICMPV6;
 use super::output::Hop;
 use super::{Delivery, IpStack, Ipv6First, is_multicast};
 use crate::errno::Errno;
-use crate::net::ether::{ETHERTYPE_ARP, ETHERTYPE_IP, ETHERTYPE_IPV6, EtherHeader};
+use crate::net::ether::{ETHER_HDR_LEN, ETHERTYPE_ARP, ETHERTYPE_IP, ETHERTYPE_IPV6, EtherHeader};
 use crate::net::ifnet::{IfIndex, IfKind};
 use crate::net::ipv4::Ipv4Header;
 use crate::net::ipv6::{
     ChainEnd, FragmentHeader, IPV6_HDR_LEN, Ipv6Header, PROTO_FRAGMENT, walk_chain,
 };
-use crate::net::packet::{IpPacket, OutPacket};
+use crate::net::packet::{IpPacket, Mbuf, OutPacket};
 use crate::net::reass::{FragKey, Fragment};
 
 /// `IPPROTO_ICMP`.
@@ -32,7 +32,11 @@ pub(super) struct Arrival {
 
 impl IpStack {
     /// Takes in a frame from the link of an interface.
-    pub fn input(&mut self, ifindex: IfIndex, frame: &[u8]) {
+    pub fn input(&mut self, ifindex: IfIndex, frame: impl Into<Mbuf>) {
+        self.frame_input(ifindex, frame.into());
+    }
+
+    fn frame_input(&mut self, ifindex: IfIndex, mut frame: Mbuf) {
         let Some(ifnet) = self.ifnets.get_mut(&ifindex) else {
             return;
         };
@@ -44,7 +48,7 @@ impl IpStack {
         let IfKind::Ethernet { mac } = ifnet.kind else {
             return self.ip_any_input(ifindex, frame);
         };
-        let Some((header, payload)) = EtherHeader::parse(frame) else {
+        let Some((header, _)) = EtherHeader::parse(&frame) else {
             ifnet.data.iqdrops += 1;
             return;
         };
@@ -58,16 +62,17 @@ impl IpStack {
             group,
             looped: false,
         };
+        frame.trim_front(ETHER_HDR_LEN);
         match header.kind {
-            ETHERTYPE_ARP => self.arp_input(ifindex, payload),
-            ETHERTYPE_IP => self.ip_input(arrival, payload),
-            ETHERTYPE_IPV6 => self.ip6_input(arrival, payload),
+            ETHERTYPE_ARP => self.arp_input(ifindex, &frame),
+            ETHERTYPE_IP => self.ip_input(arrival, frame),
+            ETHERTYPE_IPV6 => self.ip6_input(arrival, &frame),
             _ => ifnet.data.iqdrops += 1,
         }
     }
 
     /// Takes in a bare IP packet.
-    fn ip_any_input(&mut self, rcvif: IfIndex, packet: &[u8]) {
+    fn ip_any_input(&mut self, rcvif: IfIndex, packet: Mbuf) {
         let arrival = Arrival {
             rcvif,
             group: false,
@@ -76,10 +81,10 @@ impl IpStack {
         self.ip_by_version(arrival, packet);
     }
 
-    fn ip_by_version(&mut self, arrival: Arrival, packet: &[u8]) {
+    fn ip_by_version(&mut self, arrival: Arrival, packet: Mbuf) {
         match packet.first().map(|first| first >> 4) {
             Some(4) => self.ip_input(arrival, packet),
-            Some(6) => self.ip6_input(arrival, packet),
+            Some(6) => self.ip6_input(arrival, &packet),
             _ => self.stats.bad += 1,
         }
     }
@@ -100,17 +105,20 @@ impl IpStack {
                     group: false,
                     looped: true,
                 };
-                self.ip_by_version(arrival, packet.bytes());
+                self.ip_by_version(arrival, packet.into_mbuf());
             }
         }
     }
 
-    fn ip_input(&mut self, arrival: Arrival, data: &[u8]) {
+    fn ip_input(&mut self, arrival: Arrival, mut packet: Mbuf) {
         self.stats.total += 1;
-        let Ok((header, payload)) = Ipv4Header::parse(data) else {
+        let Ok((header, payload)) = Ipv4Header::parse(&packet) else {
             self.stats.bad += 1;
             return;
         };
+        let length = payload.len();
+        packet.trim_front(header.len());
+        packet.truncate(length);
         let loopback = header.src.is_loopback() || header.dst.is_loopback();
         let bad_source =
             header.src.is_multicast() || header.src.is_broadcast() || header.dst.is_unspecified();
@@ -125,20 +133,20 @@ impl IpStack {
                 group: arrival.group || group,
                 ..arrival
             };
-            return self.ip_local(arrival, header, payload);
+            return self.ip_local(arrival, header, packet);
         }
         if !self.sysctls.forwarding || arrival.group || header.dst.is_multicast() {
             self.stats.cantforward += 1;
             return;
         }
-        self.ip_forward(arrival, header, payload);
+        self.ip_forward(arrival, header, &packet);
     }
 
     /// Reassembles and delivers a packet for this host.
-    fn ip_local(&mut self, arrival: Arrival, mut header: Ipv4Header, payload: &[u8]) {
+    fn ip_local(&mut self, arrival: Arrival, mut header: Ipv4Header, payload: Mbuf) {
         if !header.mf && header.offset == 0 {
             let id = header.id;
-            let packet = header.into_packet(payload.to_vec());
+            let packet = header.into_packet(payload);
             return self.deliver(arrival, id, packet);
         }
         self.stats.fragments += 1;
@@ -152,7 +160,7 @@ impl IpStack {
             offset: header.offset.into(),
             more: header.mf,
             ecn: header.tos & 3,
-            data: payload.to_vec(),
+            data: payload.into_vec(),
             header: {
                 header.df = false;
                 header
@@ -163,7 +171,7 @@ impl IpStack {
             let mut header = whole.header;
             header.tos = header.tos & !3 | whole.ecn;
             let id = header.id;
-            self.deliver(arrival, id, header.into_packet(whole.payload));
+            self.deliver(arrival, id, header.into_packet(whole.payload.into()));
         }
     }
 
@@ -230,8 +238,8 @@ impl IpStack {
     fn ip6_local(&mut self, arrival: Arrival, header: Ipv6Header, payload: &[u8]) {
         match walk_chain(header.next, payload) {
             ChainEnd::Upper { proto, at } => {
-                let data = payload.get(at..).unwrap_or_default().to_vec();
-                self.deliver(arrival, 0, header.into_packet(proto, data));
+                let data = payload.get(at..).unwrap_or_default();
+                self.deliver(arrival, 0, header.into_packet(proto, data.into()));
             }
             ChainEnd::Fragment {
                 header: fragment,
@@ -301,7 +309,7 @@ impl IpStack {
     fn reassembled6(&mut self, arrival: Arrival, header: Ipv6Header, next: u8, payload: &[u8]) {
         match walk_chain(next, payload) {
             ChainEnd::Upper { proto, at } if proto != PROTO_FRAGMENT => {
-                let data = payload.get(at..).unwrap_or_default().to_vec();
+                let data = payload.get(at..).unwrap_or_default().into();
                 self.deliver(arrival, 0, header.into_packet(proto, data));
             }
             _ => self.stats.bad += 1,

@@ -97,6 +97,10 @@ impl IpStack {
         if header.len() + packet.payload.len() > IP_MAXPACKET {
             return Err(Errno::EMSGSIZE);
         }
+        if header.len() + packet.payload.len() <= mtu {
+            let bytes = header.fixed(packet.payload.len());
+            return self.transmit(hop, OutPacket::with_header(&bytes, packet.payload));
+        }
         self.send_v4_parts(hop, mtu, &header, &packet.payload)
     }
 
@@ -141,7 +145,7 @@ impl IpStack {
         }
         if IPV6_HDR_LEN + packet.payload.len() <= mtu {
             let bytes = header.bytes(packet.payload.len());
-            return self.transmit(hop, OutPacket::of(&[&bytes, &packet.payload]));
+            return self.transmit(hop, OutPacket::with_header(&bytes, packet.payload));
         }
         let room = mtu.saturating_sub(IPV6_HDR_LEN + FragmentHeader::LEN) & !7;
         if packet.df || room == 0 {

@@ -45,7 +45,7 @@ impl Tcp {
         let Some(key) = self.md5_keys.by_pair.get(&(src, dst)) else {
             return false;
         };
-        digest(src, dst, &seg.payload, key) == signature
+        digest(src, dst, seg.whole(), key) == signature
     }
 }
 

@@ -16,7 +16,7 @@ use super::{Conn, Tcp};
 use crate::errno::Errno;
 use crate::net::checksum::transport_cksum;
 use crate::net::cx::Cx;
-use crate::net::packet::IpPacket;
+use crate::net::packet::{IpPacket, Mbuf};
 use crate::time::{Duration, Instant};
 
 /// Why a reset is sent, for its rate limit (`BANDLIM_*`).
@@ -99,7 +99,7 @@ impl Tcp {
         &self,
         cx: &mut Cx<'_>,
         out: Outgoing,
-        mut bytes: Vec<u8>,
+        mut bytes: Mbuf,
     ) -> Result<(), Errno> {
         let mut proto = IPPROTO_TCP;
         if out.port == 0 {
@@ -111,13 +111,13 @@ impl Tcp {
             udp.extend(out.port.to_be_bytes());
             udp.extend((8 + bytes.len() as u16).to_be_bytes());
             udp.extend([0, 0]);
-            udp.extend(&bytes);
+            udp.extend_from_slice(&bytes);
             let sum = match transport_cksum(out.src, out.dst, proto, &udp) {
                 0 => 0xffff,
                 sum => sum,
             };
             udp[6..8].copy_from_slice(&u16::to_be_bytes(sum));
-            bytes = udp;
+            bytes = udp.into();
         }
         cx.ip.output(IpPacket {
             src: out.src,
@@ -199,7 +199,7 @@ impl Conn<'_, '_> {
     pub(crate) fn send_segment(
         &mut self,
         header: Header,
-        bytes: Vec<u8>,
+        bytes: Mbuf,
         signature_at: Option<usize>,
         ect: u8,
         df: bool,
@@ -234,7 +234,7 @@ impl Conn<'_, '_> {
     fn sign_and_send(
         &mut self,
         out: Outgoing,
-        mut bytes: Vec<u8>,
+        mut bytes: Mbuf,
         signature_at: Option<usize>,
     ) -> Result<(), Errno> {
         if let Some(at) = signature_at {

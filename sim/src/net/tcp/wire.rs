@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use super::options::{Accept, TcpOpt};
 use super::seq::Seq;
 use crate::net::checksum::transport_cksum;
-use crate::net::packet::IpPacket;
+use crate::net::packet::{IpPacket, Mbuf, transport_room};
 
 /// `IPPROTO_TCP`.
 pub(crate) const IPPROTO_TCP: u8 = 6;
@@ -56,8 +56,10 @@ pub struct Segment {
     pub urp: u16,
     /// Options.
     pub to: TcpOpt,
-    /// The packet's payload; the segment's text is `payload[start..]`.
+    /// The buffer that the segment came in; its text is `payload[start..]`.
     pub payload: Vec<u8>,
+    /// Where the segment's header starts in it.
+    pub header: usize,
     /// Where the text that is left starts.
     pub start: usize,
     /// UDP encapsulation port of the peer (RFC 6951's scheme), 0 where there is none.
@@ -78,7 +80,7 @@ pub enum Malformed {
 impl Segment {
     /// Parses a packet; `port` is the UDP encapsulation port, whose presence waives the checksum.
     pub fn parse(packet: IpPacket, port: u16, accept: Accept) -> Result<Self, Malformed> {
-        let bytes = &packet.payload;
+        let bytes: &[u8] = &packet.payload;
         if bytes.len() < TCPHDR {
             return Err(Malformed::Short);
         }
@@ -90,8 +92,7 @@ impl Segment {
             return Err(Malformed::BadOffset);
         }
         let flags = u16::from(bytes[12] & 0x0f) << 8 | u16::from(bytes[13]);
-        let to = TcpOpt::parse(&bytes[TCPHDR..off], flags & TH_SYN != 0, accept);
-        Ok(Self {
+        let mut seg = Self {
             src: (packet.src, be16(bytes, 0)),
             dst: (packet.dst, be16(bytes, 2)),
             tos: packet.tos,
@@ -101,11 +102,15 @@ impl Segment {
             flags,
             win: be16(bytes, 14),
             urp: be16(bytes, 18),
-            to,
-            start: off,
-            payload: packet.payload,
+            to: TcpOpt::parse(&bytes[TCPHDR..off], flags & TH_SYN != 0, accept),
+            payload: Vec::new(),
+            header: 0,
+            start: 0,
             port,
-        })
+        };
+        (seg.payload, seg.header) = packet.payload.into_parts();
+        seg.start = seg.header + off;
+        Ok(seg)
     }
 
     /// `tlen`: how much text is left.
@@ -135,6 +140,11 @@ impl Segment {
         (std::mem::take(&mut self.payload), start)
     }
 
+    /// The segment as it came, header and all.
+    pub(crate) fn whole(&self) -> &[u8] {
+        self.payload.get(self.header..).unwrap_or_default()
+    }
+
     /// True where any of these flags is set.
     pub fn has(&self, flags: u16) -> bool {
         self.flags & flags != 0
@@ -154,19 +164,22 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Header and options as bytes, with room for `len` bytes of text; the checksum is zero.
-    pub(crate) fn emit(&self, options: &[u8], len: usize) -> Vec<u8> {
-        let mut out = Vec::with_capacity(TCPHDR + options.len() + len);
-        out.extend(self.src.1.to_be_bytes());
-        out.extend(self.dst.1.to_be_bytes());
-        out.extend(self.seq.0.to_be_bytes());
-        out.extend(self.ack.0.to_be_bytes());
-        out.push((((TCPHDR + options.len()) / 4) << 4) as u8 | (self.flags >> 8) as u8 & 0x0f);
-        out.push(self.flags as u8);
-        out.extend(self.win.to_be_bytes());
-        out.extend([0, 0]);
-        out.extend(self.urp.to_be_bytes());
-        out.extend(options);
+    /// Header and options as bytes, with room for `len` bytes of text behind them and for the headers
+    /// of lower layers before them; the checksum is zero.
+    pub(crate) fn emit(&self, options: &[u8], len: usize) -> Mbuf {
+        let room = transport_room(self.dst.0.is_ipv6());
+        let mut fixed = [0; TCPHDR];
+        fixed[..2].copy_from_slice(&self.src.1.to_be_bytes());
+        fixed[2..4].copy_from_slice(&self.dst.1.to_be_bytes());
+        fixed[4..8].copy_from_slice(&self.seq.0.to_be_bytes());
+        fixed[8..12].copy_from_slice(&self.ack.0.to_be_bytes());
+        fixed[12] = (((TCPHDR + options.len()) / 4) << 4) as u8 | (self.flags >> 8) as u8 & 0x0f;
+        fixed[13] = self.flags as u8;
+        fixed[14..16].copy_from_slice(&self.win.to_be_bytes());
+        fixed[18..].copy_from_slice(&self.urp.to_be_bytes());
+        let mut out = Mbuf::with_capacity(room, TCPHDR + options.len() + len);
+        out.tail().extend_from_slice(&fixed);
+        out.tail().extend_from_slice(options);
         out
     }
 }
@@ -207,7 +220,7 @@ mod tests {
             urp: 3,
         };
         let mut payload = header.emit(&[1, 1, 1, 0], text.len());
-        payload.extend(text);
+        payload.tail().extend(text);
         fill_checksum(src, dst, &mut payload);
         IpPacket {
             src,

@@ -253,7 +253,7 @@ impl Inet {
             flow: if v6 { entry.inp.inp_flow } else { 0 },
             df: !v6 && entry.inp.inp_flags & INP_DONTFRAG != 0,
             proto,
-            payload,
+            payload: payload.into(),
         })
     }
 

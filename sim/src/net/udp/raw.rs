@@ -25,7 +25,7 @@ impl Inet {
             .collect();
         let whole = match Ipv4Header::of(packet, 0) {
             Some(header) if packet.payload.len() <= 65_515 => header.emit(&packet.payload),
-            _ => packet.payload.clone(),
+            _ => packet.payload.to_vec(),
         };
         let from = SocketAddr::new(packet.src, 0);
         for so in &takers {

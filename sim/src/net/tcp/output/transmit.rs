@@ -163,7 +163,7 @@ impl Conn<'_, '_> {
         self.so
             .so_snd
             .bytes
-            .copy_out(plan.off as usize, plan.len as usize, &mut bytes);
+            .copy_out(plan.off as usize, plan.len as usize, bytes.tail());
         let df = self.dont_fragment(plan);
         self.send_segment(header, bytes, options.signature_at, ect, df, self.tp.t_port)
     }
