@@ -10,6 +10,7 @@ pub mod host_kernel;
 pub mod host_lock;
 pub mod image;
 pub mod migrate;
+pub mod net;
 // The models ask the core for its invariants.
 #[cfg(feature = "checks")]
 pub mod model;

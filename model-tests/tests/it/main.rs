@@ -12,3 +12,4 @@ mod orders;
 mod packetdrill;
 mod pid;
 mod sock;
+mod tcp;

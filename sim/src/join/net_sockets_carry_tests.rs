@@ -158,6 +158,7 @@ fn tcpcb() -> Tcpcb {
                 start: Seq(20_100),
                 text: b"abc".to_vec(),
                 fin: true,
+                oob: vec![Seq(20_101)],
             }],
         },
         t_oobflags: 1,

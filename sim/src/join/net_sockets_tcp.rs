@@ -25,6 +25,8 @@ const RTTVAR_UNIT: u64 = 1_000_000 / 16;
 const FIXED_MAX: u64 = 1 << 28;
 /// `TH_FIN`.
 const TH_FIN: u16 = 0x01;
+/// `TH_URG`.
+const TH_URG: u16 = 0x20;
 
 /// The length of so many ticks.
 fn span(ticks: u32) -> Duration {
@@ -298,15 +300,33 @@ fn scoreboard(tp: &Tcpcb) -> Result<(List<sock::SackHole>, List<sock::SackBlk>),
     Ok((holes, blocks))
 }
 
-/// The reassembly queue: its records, and its bytes one entry after the other.
+/// The reassembly queue: its records, and its bytes one entry after the other. A run is cut behind
+/// each byte that was taken out as urgent data.
 fn segq(queue: &Segq) -> Result<(List<sock::Tseg>, Vec<u8>), Unmovable> {
     let (mut list, mut bytes) = (List::new(), Vec::new());
     for entry in &queue.entries {
-        list.push(sock::Tseg {
-            tqe_start: seq(entry.start),
-            tqe_len: u32::try_from(entry.text.len()).map_err(|_| Unmovable::NoMemory)?,
-            tqe_flags: if entry.fin { TH_FIN } else { 0 },
-        })?;
+        let whole = u32::try_from(entry.text.len()).map_err(|_| Unmovable::NoMemory)?;
+        let (mut start, end) = (entry.start, entry.start + whole);
+        for cut in entry
+            .oob
+            .iter()
+            .map(|at| *at + 1)
+            .filter(|cut| cut.leq(end))
+        {
+            list.push(sock::Tseg {
+                tqe_start: seq(start),
+                tqe_len: cut - start,
+                tqe_flags: TH_URG | if cut == end && entry.fin { TH_FIN } else { 0 },
+            })?;
+            start = cut;
+        }
+        if start != end || entry.text.is_empty() {
+            list.push(sock::Tseg {
+                tqe_start: seq(start),
+                tqe_len: end - start,
+                tqe_flags: if entry.fin { TH_FIN } else { 0 },
+            })?;
+        }
         bytes.extend_from_slice(&entry.text);
     }
     Ok((list, bytes))
@@ -320,18 +340,21 @@ fn from_segq(record: &sock::Tcpcb, mut bytes: &[u8]) -> Result<Segq, Unfit> {
         bytes = rest;
         let fin = seg.tqe_flags & TH_FIN != 0;
         let start = from_seq(seg.tqe_start);
+        let oob = (seg.tqe_flags & TH_URG != 0 && len > 0).then(|| start + (seg.tqe_len - 1));
         // This kernel merges what touches, and queues nothing behind a FIN; others keep the segments.
         match entries.last_mut() {
             Some(last) if last.fin => return Err(Unfit::Queue),
             Some(last) if last.start + last.text.len() as u32 == start => {
                 last.text.extend_from_slice(text);
                 last.fin = fin;
+                last.oob.extend(oob);
             }
             _ if text.is_empty() && !fin => return Err(Unfit::Queue),
             _ => entries.push(SegqEntry {
                 start,
                 text: text.to_vec(),
                 fin,
+                oob: oob.into_iter().collect(),
             }),
         }
     }

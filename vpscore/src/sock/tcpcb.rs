@@ -132,7 +132,8 @@ record! {
         0 => tqe_start: Seq,
         /// `tqe_len`: its bytes.
         1 => tqe_len: u32,
-        /// `tqe_flags`: the TCP header's flags.
+        /// `tqe_flags`: the TCP header's flags. With `TH_URG` the last byte was taken out as urgent
+        /// data: it has its place here and its sequence number, but is not presented.
         2 => tqe_flags: u16,
     }
 }

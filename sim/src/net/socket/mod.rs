@@ -11,6 +11,7 @@
 //!   control blocks (`Inet::settle`).
 
 mod calls;
+mod export;
 mod opt;
 mod opt_ip;
 mod table;
@@ -19,6 +20,7 @@ mod tests;
 mod transfer;
 
 pub use calls::Shut;
+pub use export::{XSockbuf, XTcpcb};
 pub(crate) use opt::int;
 pub use table::{Entry, Inet, Pcb};
 pub use transfer::{Recv, RecvFlags, SendFlags};

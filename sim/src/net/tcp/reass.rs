@@ -3,7 +3,9 @@
 //!
 //! - I1: entries are sorted, have text or a FIN, and neither overlap nor touch.
 //! - I2: only the last entry may carry a FIN; nothing is queued behind it.
-//! - I3: the number of entries is bounded by the receive buffer and `reass.maxqueuelen`.
+//! - I3: a byte that was taken out as urgent data keeps its place in the text, so that sequence
+//!   numbers and text agree, until the run is presented without it.
+//! - I4: the number of entries is bounded by the receive buffer and `reass.maxqueuelen`.
 
 use super::Conn;
 use super::flags::TF_WAKESOR;
@@ -20,11 +22,24 @@ pub struct SegqEntry {
     pub(crate) text: Vec<u8>,
     /// A FIN follows the text.
     pub(crate) fin: bool,
+    /// Bytes of the text that the program gets as urgent data only, in order.
+    pub(crate) oob: Vec<Seq>,
 }
 
 impl SegqEntry {
     fn end(&self) -> Seq {
         self.start + self.text.len() as u32
+    }
+
+    /// The text as the program reads it.
+    fn into_stream(mut self) -> Vec<u8> {
+        for at in self.oob.iter().rev() {
+            let at = at.diff(self.start).max(0) as usize;
+            if at < self.text.len() {
+                self.text.remove(at);
+            }
+        }
+        self.text
     }
 }
 
@@ -61,6 +76,7 @@ impl Segq {
             start: new.start,
             text: Vec::new(),
             fin: false,
+            oob: Vec::new(),
         };
         let mut new = Some(new);
         let mut pieces: Vec<SegqEntry> = Vec::with_capacity(to - from + 1);
@@ -83,15 +99,20 @@ impl Segq {
                 run.text.extend_from_slice(&piece.text[skip..]);
             }
             run.fin |= piece.fin;
+            run.oob.extend(piece.oob);
         }
+        let start = run.start;
+        run.oob.sort_unstable_by_key(|at| at.diff(start));
+        run.oob.dedup();
         self.entries.insert(from, run);
         from
     }
 }
 
 impl Conn<'_, '_> {
-    /// Queues a segment and presents what is now in order (`tcp_reass`).
-    pub(crate) fn reass(&mut self, seg: &mut Segment, fin: bool) -> Reassembled {
+    /// Queues a segment and presents what is now in order (`tcp_reass`); `oob` is a byte of it that
+    /// was taken out as urgent data.
+    pub(crate) fn reass(&mut self, seg: &mut Segment, fin: bool, oob: Option<Seq>) -> Reassembled {
         let len = seg.tlen();
         let nothing = Reassembled {
             start: seg.seq,
@@ -126,7 +147,7 @@ impl Conn<'_, '_> {
             .any(|e| e.start.leq(end) && seg.seq.leq(e.end()));
         if !touches {
             if seg.seq == self.tp.rcv_nxt && established {
-                return self.reass_in_order(seg, fin);
+                return self.reass_in_order(seg, fin, oob);
             }
             if self.reass_full(len) {
                 self.tcp.stat.rcvreassfull += 1;
@@ -134,13 +155,7 @@ impl Conn<'_, '_> {
             }
             self.tp.t_rcvoopack += 1;
         }
-        let (mut payload, start) = seg.take_text();
-        payload.drain(..start);
-        let entry = SegqEntry {
-            start: seg.seq,
-            text: payload,
-            fin,
-        };
+        let entry = queued(seg, fin, oob);
         let index = self.tp.t_segq.merge(entry);
         let run = &self.tp.t_segq.entries[index];
         let (start, len) = (run.start, run.text.len() as u32);
@@ -165,10 +180,11 @@ impl Conn<'_, '_> {
     }
 
     /// The segment is the next one and fills no gap.
-    fn reass_in_order(&mut self, seg: &mut Segment, fin: bool) -> Reassembled {
+    fn reass_in_order(&mut self, seg: &mut Segment, fin: bool, oob: Option<Seq>) -> Reassembled {
         let (start, len) = (seg.seq, seg.tlen());
         self.tp.rcv_nxt += len;
-        self.append_text(seg);
+        let run = queued(seg, fin, oob);
+        self.present(run);
         self.tp.set(TF_WAKESOR);
         Reassembled { start, len, fin }
     }
@@ -192,11 +208,30 @@ impl Conn<'_, '_> {
         }
         let run = self.tp.t_segq.entries.remove(0);
         self.tp.rcv_nxt += run.text.len() as u32;
-        if !self.so.so_rcv.state(SBS_CANTRCVMORE) && !run.text.is_empty() {
-            self.so.so_rcv.bytes.append(run.text, 0);
-        }
+        let fin = run.fin;
+        self.present(run);
         self.tp.set(TF_WAKESOR);
-        run.fin
+        fin
+    }
+
+    /// Gives a run to the reader, if he still wants any.
+    fn present(&mut self, run: SegqEntry) {
+        let text = run.into_stream();
+        if !self.so.so_rcv.state(SBS_CANTRCVMORE) && !text.is_empty() {
+            self.so.so_rcv.bytes.append(text, 0);
+        }
+    }
+}
+
+/// A segment's text as an entry of the queue.
+fn queued(seg: &mut Segment, fin: bool, oob: Option<Seq>) -> SegqEntry {
+    let (mut text, start) = seg.take_text();
+    text.drain(..start);
+    SegqEntry {
+        start: seg.seq,
+        text,
+        fin,
+        oob: oob.into_iter().collect(),
     }
 }
 
@@ -209,7 +244,22 @@ mod tests {
             start: Seq(start),
             text: text.to_vec(),
             fin: false,
+            oob: Vec::new(),
         }
+    }
+
+    #[test]
+    fn urgent_bytes_leave_the_text_only_when_it_is_presented() {
+        let mut queue = Segq::default();
+        let with = |start, text: &[u8], oob: &[u32]| SegqEntry {
+            oob: oob.iter().map(|at| Seq(*at)).collect(),
+            ..entry(start, text)
+        };
+        queue.merge(with(10, b"ab!", &[12]));
+        queue.merge(with(12, b"!cd?", &[12, 15]));
+        let run = queue.entries.pop().unwrap();
+        assert_eq!(run, with(10, b"ab!cd?", &[12, 15]));
+        assert_eq!(run.into_stream(), b"abcd");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::flags::{
 };
 use super::fsm::State;
 use super::options::MAXOLEN;
+use super::reass::Segq;
 use super::tcpcb::{DELTA_SHIFT, MAXWIN, RTT_SHIFT, Tcpcb, Ticks, Timer, ticks};
 use super::wire::TCPHDR;
 use crate::errno::Errno;
@@ -75,6 +76,11 @@ impl Conn<'_, '_> {
         }
         self.tp.t_tfo_pending_count = None;
         self.tp.t_timers = [None; 5];
+        // tcp_discardcb, 15.0: what was queued goes at once, however long the program keeps the socket.
+        self.tp.t_segq = Segq::default();
+        self.tp.snd_holes.clear();
+        self.tp.sackhint.nexthole = None;
+        self.tp.rcv_numsacks = 0;
         self.inp.inp_flags |= INP_DROPPED;
         self.tcp.stat.closed += 1;
         self.state_change(State::Closed);

@@ -88,7 +88,8 @@ impl Conn<'_, '_> {
                 fin,
             }
         } else {
-            let placed = self.reass(&mut pass.seg, fin);
+            let oob = self.put_back(pass);
+            let placed = self.reass(&mut pass.seg, fin, oob);
             self.tp.set(TF_ACKNOW);
             placed
         };
@@ -101,6 +102,22 @@ impl Conn<'_, '_> {
             self.report_text(start, tlen, rnxt, placed);
         }
         self.handle_wakeup();
+    }
+
+    /// Puts the byte that was pulled out of a segment in its place again: the queue knows where it
+    /// is, and leaves it out when it presents the text. FreeBSD queues the shorter text under the
+    /// whole length (`tcp_reass.c`, 15.0), which comes to the same unless segments overlap.
+    fn put_back(&mut self, pass: &mut Pass) -> Option<super::super::seq::Seq> {
+        if pass.pulled == 0 {
+            return None;
+        }
+        let at = u32::from(pass.seg.urp).saturating_sub(1);
+        let index = pass.seg.start + at as usize;
+        if index > pass.seg.payload.len() {
+            return None;
+        }
+        pass.seg.payload.insert(index, self.tp.t_iobc);
+        Some(pass.seg.seq + at)
     }
 
     /// Notes for the next acknowledgement what came out of order or twice.

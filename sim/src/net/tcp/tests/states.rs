@@ -232,3 +232,55 @@ fn urgent_data_are_kept_apart() {
     assert_eq!(byte.data, b"!");
     assert_eq!(net.recv(1, server, 9).unwrap(), b"cd");
 }
+
+#[test]
+fn an_urgent_byte_that_comes_too_early_leaves_the_rest_in_its_place() {
+    let mut net = Net::new(1);
+    let (client, server) = net.pair(false);
+    let nodelay = 1_i32.to_le_bytes();
+    net.call(0, |inet, cx| inet.sosetopt(cx, client, 6, 1, &nodelay))
+        .unwrap();
+    net.faults.loss = 1_000_000;
+    net.send(0, client, b"ab").unwrap();
+    net.faults.loss = 0;
+    let oob = SendFlags {
+        oob: true,
+        ..SendFlags::default()
+    };
+    net.call(0, |inet, cx| inet.sosend(cx, client, b"cd!", oob, None))
+        .unwrap();
+    net.run(Duration::from_millis(50));
+    net.send(0, client, b"ef").unwrap();
+    net.run(Duration::from_secs(5));
+    let mut got = Vec::new();
+    while let Ok(data) = net.recv(1, server, 9) {
+        got.extend(data);
+    }
+    assert_eq!(got, b"abcdef");
+    net.send(1, server, b"x").unwrap();
+    net.run(Duration::from_secs(1));
+    assert_eq!(net.recv(0, client, 9).unwrap(), b"x");
+}
+
+#[test]
+fn a_connection_that_ends_lets_go_of_what_came_too_early() {
+    let mut net = Net::new(1);
+    let (client, server) = net.pair(false);
+    net.faults.loss = 1_000_000;
+    net.send(0, client, &[1; 1448]).unwrap();
+    net.faults.loss = 0;
+    net.send(0, client, &[2; 1448]).unwrap();
+    net.run(Duration::from_millis(15));
+    let queued = |net: &Net| net.hosts[1].inet.xtcpcb(server).unwrap().t_segqlen;
+    assert_eq!(queued(&net), 1448);
+    let linger = [1_i32.to_le_bytes(), 0_i32.to_le_bytes()].concat();
+    net.call(0, |inet, cx| {
+        inet.sosetopt(cx, client, 0xffff, 0x80, &linger)
+    })
+    .unwrap();
+    net.close(0, client);
+    // The reset is behind the gap: it is challenged, and comes again in its place.
+    net.run(Duration::from_millis(200));
+    assert_eq!(net.hosts[1].state(server), Some(State::Closed));
+    assert_eq!(queued(&net), 0);
+}
