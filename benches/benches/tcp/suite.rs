@@ -4,9 +4,10 @@
 //! The folder is that of the variable `TCP_TESTSUITE`; without it there is nothing to do.
 
 use benches::timed;
+use sim::packetdrill::report;
 use sim::packetdrill::run::emulated::Emulated;
 use sim::packetdrill::run::moved::Moving;
-use sim::packetdrill::suite;
+use sim::packetdrill::suite::{self, Settings};
 use std::path::PathBuf;
 
 /// Prints the table.
@@ -23,6 +24,7 @@ pub(crate) fn table() {
         }
     };
     let emulated = Emulated { seed: 1 };
+    let settings = Settings::default();
     println!("\nsuite: {} scripts", scripts.len());
     println!("| run | seconds | passed | expected to fail | failed |");
     println!("|---|---|---|---|---|");
@@ -30,12 +32,12 @@ pub(crate) fn table() {
         let mut reports = Vec::new();
         let took = timed(|| {
             reports = if run == "plain" {
-                suite::run_all(&emulated, &scripts, false)
+                suite::run_all(&emulated, &scripts, &settings)
             } else {
-                suite::run_all(&Moving { emulated }, &scripts, false)
+                suite::run_all(&Moving { emulated }, &scripts, &settings)
             };
         });
-        if let Some((_, total)) = suite::count(&reports).last() {
+        if let Some((_, total)) = report::count(&reports).last() {
             println!(
                 "| {run} | {:.2} | {} | {} | {} |",
                 took.as_secs_f64(),
