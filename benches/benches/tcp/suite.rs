@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! How long a folder of packetdrill scripts takes, plain and with a move after every event.
+//! How long a folder of packetdrill scripts takes, plain and with moves.
 //!
 //! The folder is that of the variable `TCP_TESTSUITE`; without it there is nothing to do.
 
 use benches::timed;
-use sim::packetdrill::report;
 use sim::packetdrill::run::emulated::Emulated;
-use sim::packetdrill::run::moved::Moving;
-use sim::packetdrill::suite::{self, Settings};
+use sim::packetdrill::run::moved::{Form, Moving};
+use sim::packetdrill::{report, suite};
 use std::path::PathBuf;
 
 /// Prints the table.
@@ -24,17 +23,21 @@ pub(crate) fn table() {
         }
     };
     let emulated = Emulated { seed: 1 };
-    let settings = Settings::default();
+    let settings = suite::Settings::default();
     println!("\nsuite: {} scripts", scripts.len());
     println!("| run | seconds | passed | expected to fail | failed |");
     println!("|---|---|---|---|---|");
-    for run in ["plain", "moved after every event"] {
+    let runs = [
+        ("plain", None),
+        ("moved after every event", Some(Form::Each)),
+        ("a run for each event, moved after it", Some(Form::Once)),
+    ];
+    for (run, form) in runs {
         let mut reports = Vec::new();
         let took = timed(|| {
-            reports = if run == "plain" {
-                suite::run_all(&emulated, &scripts, &settings)
-            } else {
-                suite::run_all(&Moving { emulated }, &scripts, &settings)
+            reports = match form {
+                None => suite::run_all(&emulated, &scripts, &settings),
+                Some(form) => suite::run_all(&Moving { emulated, form }, &scripts, &settings),
             };
         });
         if let Some((_, total)) = report::count(&reports).last() {

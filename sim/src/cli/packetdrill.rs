@@ -5,8 +5,8 @@ use super::{FAILED, GOOD, WRONG};
 use crate::packetdrill::report;
 use crate::packetdrill::run::Manner;
 use crate::packetdrill::run::emulated::Emulated;
-use crate::packetdrill::run::moved::Moving;
-use crate::packetdrill::suite::{self, Settings, Verdict};
+use crate::packetdrill::run::moved::{Form, Moving};
+use crate::packetdrill::suite::{self, Report, Settings, Verdict};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
@@ -34,9 +34,13 @@ pub(super) struct Args {
     /// Seed of what the stack draws at random.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Move the stack to another host, through an image.
+    /// Move the instance to another host, through its image, and compare all that happens, bit for bit, with a
+    /// run in which it stays.
     #[arg(long, value_name = "WHEN")]
     migrate: Option<Migrate>,
+    /// Move it only after this event of the script's run, counted from 1, as failures of `--migrate` name it.
+    #[arg(long, value_name = "EVENT", conflicts_with = "migrate")]
+    migrate_at: Option<usize>,
     /// Tolerate times off by this part of the time since the event before, where a script names none;
     /// nplab's tool on FreeBSD tolerates 5.
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
@@ -46,11 +50,23 @@ pub(super) struct Args {
     quiet: bool,
 }
 
-/// When the stack moves.
+/// When the instance moves.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Migrate {
-    /// After each packet, call and callout.
+    /// After each packet in, packet out, beginning, sleep and end of a system call, and callout: one run.
     Each,
+    /// After one of these, and the rest of the script to its end without another move: a run for each.
+    Once,
+}
+
+impl Args {
+    fn form(&self) -> Option<Form> {
+        match (self.migrate, self.migrate_at) {
+            (Some(Migrate::Each), _) => Some(Form::Each),
+            (Some(Migrate::Once), _) => Some(Form::Once),
+            (None, event) => event.map(Form::At),
+        }
+    }
 }
 
 pub(super) fn run(args: &Args) -> Result<u8, String> {
@@ -75,9 +91,10 @@ pub(super) fn run(args: &Args) -> Result<u8, String> {
         pcap: args.pcap.clone(),
     };
     let emulated = Emulated { seed: args.seed };
-    let reports = match args.migrate {
+    let form = args.form();
+    let reports = match form {
         None => suite::run_all(&emulated, &scripts, &settings),
-        Some(Migrate::Each) => suite::run_all(&Moving { emulated }, &scripts, &settings),
+        Some(form) => suite::run_all(&Moving { emulated, form }, &scripts, &settings),
     };
     if let Some(file) = &args.junit {
         std::fs::write(file, report::junit(&reports))
@@ -91,6 +108,11 @@ pub(super) fn run(args: &Args) -> Result<u8, String> {
             println!("{}", report::describe(one));
         }
         print!("{}", report::table(&reports));
+        if form.is_some() {
+            let of = |count: fn(&Report) -> usize| reports.iter().map(count).sum::<usize>();
+            let (runs, moves) = (of(|r| r.runs), of(|r| r.moves));
+            println!("{moves} moves in {runs} runs");
+        }
     }
     Ok(if !report::all_valid(&reports) {
         WRONG

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! One stack without an instance's processes, through an image: what scripts, fuzzing and the tests of
-//! this directory replace a stack by.
-
-use std::collections::BTreeMap;
+//! One stack without an instance's processes, through an image: what fuzzing and the tests of this directory
+//! replace a stack by.
 
 use vpscore::cbor::Text;
 use vpscore::collections::{List, NoMemory};
@@ -12,7 +10,6 @@ use vpscore::time::Duration;
 
 use super::net_sockets::{SocketRefs, capture_sockets, capture_syncaches};
 use super::net_stacks::{BuildError, BuiltStack, CaptureError, NetImage, capture_stacks};
-use crate::net::cx::SoId;
 use crate::net::socket::Inet;
 use crate::net::vnet::Vnet;
 use crate::time::Instant;
@@ -141,25 +138,4 @@ pub fn stack_of(bytes: &[u8], seed: u64) -> Result<BuiltStack, MoveError> {
     let built = image.build(seed, |_| "target".to_owned(), |_| Instant::BOOT);
     let mut built = built.map_err(MoveError::Build)?.into_values();
     built.next().ok_or(MoveError::Nothing)
-}
-
-/// What a stack becomes on another host, whose clock reads `there`, and the new names of its sockets.
-///
-/// # Errors
-/// [`MoveError`].
-pub fn moved(
-    stack: &Vnet<Inet>,
-    now: Instant,
-    there: Instant,
-    seed: u64,
-) -> Result<(Vnet<Inet>, BTreeMap<SoId, SoId>), MoveError> {
-    let (bytes, refs) = image_of(stack, now)?;
-    let mut built = stack_of(&bytes, seed)?;
-    built.stack.resume(there);
-    let new = |reference: &vpscore::image::SocketRef| built.sockets.get(&reference.id()).copied();
-    let names = refs
-        .iter()
-        .filter_map(|((_, old), reference)| Some((*old, new(reference)?)))
-        .collect();
-    Ok((built.stack, names))
 }

@@ -25,12 +25,18 @@ use crate::net::cx::SoId;
 use crate::net::ifnet::IfIndex;
 use crate::net::socket::Inet;
 use crate::net::vnet::Vnet;
+use crate::rng::fnv1a;
 use crate::time::{Duration, Instant};
 
 /// The latest that a vnet's clock may read: 146 years.
 const CLOCK_MAX: Duration = Duration::from_nanos(1 << 62);
-/// The first socket's name on a target, so that nobody relies on names that stay the same.
+/// Names of sockets begin beyond this on a target, so that nobody relies on names that stay the same.
 const FIRST_NAME: u32 = 1 << 16;
+
+/// Where the names of the sockets of a stack begin that is restored under this label.
+fn first_name(label: &str) -> u32 {
+    FIRST_NAME + (fnv1a(label.as_bytes()) % (1 << 30)) as u32
+}
 
 fn is_internet(record: &Socket) -> bool {
     matches!(record.domain, Domain::Inet | Domain::Inet6)
@@ -178,7 +184,8 @@ impl NetImage {
         let mut built = BTreeMap::new();
         for (id, record) in &self.vnets {
             let instance = record.instance;
-            let mut stack = Vnet::new(seed, &label(instance), Inet::new);
+            let label = label(instance);
+            let mut stack = Vnet::new(seed, &label, Inet::new);
             let clock = match record.clock {
                 Some(clock) if clock > CLOCK_MAX => return Err(unfit(*id)(Unfit::Limit)),
                 Some(clock) => Instant::BOOT.after(clock),
@@ -187,7 +194,7 @@ impl NetImage {
             stack.suspended_at = Some(clock);
             stack.ip.set_now(clock);
             let inet = &mut stack.transports;
-            inet.number_from(FIRST_NAME);
+            inet.number_from(first_name(&label));
             restore_vnet(record, &mut stack.ip, |name, value| {
                 inet.tcp.sysctl.set(name, value)
             })

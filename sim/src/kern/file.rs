@@ -153,7 +153,7 @@ impl Kern {
         Ok(number)
     }
 
-    /// `kern_close`; a socket that lingers is closed without waiting.
+    /// `kern_close`; nobody waits for a socket that lingers, which `close(2)` does before.
     ///
     /// # Errors
     /// `EBADF`
@@ -219,8 +219,7 @@ impl Kern {
             FileKind::Socket(vnet, so) => {
                 let now = self.now;
                 if let Some(layer) = self.vnets.get_mut(&vnet) {
-                    // A socket that lingers goes on closing by itself.
-                    let _ = layer.soclose(now, so);
+                    layer.soclose(now, so);
                 }
                 self.socket_wakeups();
             }

@@ -22,6 +22,7 @@
 //! whatever the registers and memory hold, calls end in an errno or a signal.
 
 pub mod callout;
+pub mod debug;
 pub mod exec;
 pub mod exit;
 pub mod file;
@@ -71,9 +72,10 @@ pub struct Config {
     pub ncpu: usize,
     /// Instructions a thread may execute before the next one gets its turn.
     pub quantum: u64,
-    /// Virtual nanoseconds per instruction; at least 1.
+    /// Virtual nanoseconds per instruction; 0 only where whoever runs the kernel bounds how many slices there
+    /// are in one moment.
     pub insn_ns: u64,
-    /// Virtual nanoseconds per system call; at least 1.
+    /// Virtual nanoseconds per system call; 0 as for instructions.
     pub syscall_ns: u64,
     /// `kern.pid_max`.
     pub pid_max: i32,

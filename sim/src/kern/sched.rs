@@ -143,21 +143,22 @@ impl Kern {
         }
     }
 
-    /// One slice of the thread; returns what it took, at least an instruction's time.
+    /// One slice of the thread; returns what it took.
     fn run_thread(&mut self, td: Tid, hooks: &mut dyn Hooks) -> Duration {
-        let call = Duration::from_nanos(self.config.syscall_ns.max(1));
+        let call = Duration::from_nanos(self.config.syscall_ns);
         let mut spent = Duration::ZERO;
+        let mut trapped = false;
         if self
             .threads
             .get(&td)
             .is_some_and(|thread| thread.frame.is_some())
         {
             self.continue_syscall(td, hooks);
-            spent = call;
+            (spent, trapped) = (call, true);
         }
         loop {
             if !self.userret(td, hooks) {
-                return if spent == Duration::ZERO { call } else { spent };
+                return if trapped { spent } else { call };
             }
             let Some(ran) = self.run_guest(td) else {
                 return call;
@@ -165,17 +166,17 @@ impl Kern {
             if ran.stop == Stop::Budget {
                 return spent.plus(self.cost(ran.used));
             }
-            if spent > Duration::ZERO || ran.used > 1 {
+            if trapped || ran.used > 1 {
                 self.undo_trap(td, ran.stop);
                 return spent.plus(self.cost(ran.used - 1));
             }
             self.trap(td, ran.stop, hooks);
-            spent = call;
+            (spent, trapped) = (call, true);
         }
     }
 
     fn cost(&self, insns: u64) -> Duration {
-        Duration::from_nanos(self.config.insn_ns.max(1)).times(insns)
+        Duration::from_nanos(self.config.insn_ns).times(insns)
     }
 
     /// Executes instructions for what is left of the quantum.

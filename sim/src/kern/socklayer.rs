@@ -51,8 +51,11 @@ pub trait SocketLayer {
     ) -> Result<Received, SoError>;
     /// Shuts down one or both directions (`SHUT_*`).
     fn soshutdown(&mut self, now: Instant, so: SoId, how: i32) -> Result<(), Errno>;
-    /// Gives up the socket; no further call names it, unless this blocks (`SO_LINGER`).
-    fn soclose(&mut self, now: Instant, so: SoId) -> Result<(), SoError>;
+    /// Begins to give up the socket: how long the caller should wait at most for a wakeup on `so_timeo` and ask
+    /// again before [`SocketLayer::soclose`]; `None` where there is nothing to wait for (`SO_LINGER`).
+    fn solinger(&mut self, now: Instant, so: SoId) -> Option<Duration>;
+    /// Gives up the socket; no further call names it.
+    fn soclose(&mut self, now: Instant, so: SoId);
     /// Sets an option.
     fn sosetopt(
         &mut self,

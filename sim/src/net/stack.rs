@@ -125,8 +125,16 @@ impl SocketLayer for InetVnet {
         self.with_transports(now, |inet, cx| inet.soshutdown(cx, so, how))
     }
 
-    fn soclose(&mut self, now: Instant, so: SoId) -> Result<(), SoError> {
-        self.with_transports(now, |inet, cx| inet.soclose(cx, so))
+    fn solinger(&mut self, now: Instant, so: SoId) -> Option<Duration> {
+        let seconds = self.with_transports(now, |inet, cx| inet.solinger(cx, so));
+        seconds.map(Duration::from_secs)
+    }
+
+    fn soclose(&mut self, now: Instant, so: SoId) {
+        self.with_transports(now, |inet, cx| {
+            inet.solinger(cx, so);
+            inet.soclose_now(cx, so);
+        });
     }
 
     fn sosetopt(

@@ -6,7 +6,7 @@
 //! accepted then and counted apart.
 
 use super::parser;
-use super::run::stack::MakeStack;
+use super::run::moved::RunScript;
 use super::run::{self, Failure, Manner};
 use crate::net::pcapng::{LinkType, PcapNg};
 use indicatif::{ParallelProgressIterator, ProgressBar, ProgressStyle};
@@ -67,6 +67,10 @@ pub struct Report {
     pub warnings: usize,
     /// Virtual microseconds that it took.
     pub virtual_us: u64,
+    /// How often it was run.
+    pub runs: usize,
+    /// How often the instance moved in all runs.
+    pub moves: usize,
 }
 
 impl Report {
@@ -85,6 +89,8 @@ impl Report {
             before: Vec::new(),
             warnings: 0,
             virtual_us: 0,
+            runs: 0,
+            moves: 0,
         }
     }
 
@@ -152,7 +158,7 @@ fn folder(path: &Path, scripts: &mut Vec<PathBuf>) -> Result<(), String> {
 }
 
 /// Runs the scripts, as many at once as there are processors; the reports are in the order of the scripts.
-pub fn run_all<M: MakeStack>(make: &M, scripts: &[PathBuf], settings: &Settings) -> Vec<Report> {
+pub fn run_all<R: RunScript>(how: &R, scripts: &[PathBuf], settings: &Settings) -> Vec<Report> {
     let bar = if settings.progress {
         bar(scripts.len())
     } else {
@@ -161,7 +167,7 @@ pub fn run_all<M: MakeStack>(make: &M, scripts: &[PathBuf], settings: &Settings)
     scripts
         .par_iter()
         .progress_with(bar)
-        .map(|script| run_one(make, script, settings))
+        .map(|script| run_one(how, script, settings))
         .collect()
 }
 
@@ -193,7 +199,7 @@ fn read(path: &Path) -> Result<String, String> {
 }
 
 /// Runs one script.
-pub fn run_one<M: MakeStack>(make: &M, path: &Path, settings: &Settings) -> Report {
+pub fn run_one<R: RunScript>(how: &R, path: &Path, settings: &Settings) -> Report {
     let mut report = Report::new(path);
     let text = match read(path) {
         Ok(text) => text,
@@ -217,7 +223,7 @@ pub fn run_one<M: MakeStack>(make: &M, path: &Path, settings: &Settings) -> Repo
                 Some(Ok(capture)) => Some(capture),
                 None => None,
             };
-            let (outcome, written) = watched(make, &script, settings.manner, capture);
+            let (outcome, written) = watched(how, &script, settings.manner, capture);
             let exfail = path.with_extension("exfail").is_file();
             report.verdict = match (outcome.failure.is_some(), exfail) {
                 (false, false) => Verdict::Passed,
@@ -227,6 +233,7 @@ pub fn run_one<M: MakeStack>(make: &M, path: &Path, settings: &Settings) -> Repo
             };
             report.warnings = outcome.warnings.len();
             report.virtual_us = outcome.took.as_micros();
+            (report.runs, report.moves) = (outcome.runs, outcome.moves);
             if let Some(failure) = outcome.failure {
                 report.tell(failure);
                 report.before = outcome.before;
@@ -260,24 +267,26 @@ fn capture(dir: &Path, script: &Path) -> Result<Capture, String> {
     PcapNg::new(BufWriter::new(file)).map_err(wrong)
 }
 
-fn watched<M: MakeStack>(
-    make: &M,
+fn watched<R: RunScript>(
+    how: &R,
     script: &super::ast::Script,
     manner: Manner,
     capture: Option<Capture>,
 ) -> (run::Outcome, std::io::Result<()>) {
     let Some(mut capture) = capture else {
-        return (
-            run::run_watched(make, script, manner, &mut |_, _, _| {}),
-            Ok(()),
-        );
+        return (how.run_script(script, manner, &mut |_, _, _| {}), Ok(()));
     };
     let tun = match capture.interface("tun0", LinkType::Raw) {
         Ok(tun) => tun,
-        Err(error) => return (run::run(make, script), Err(error)),
+        Err(error) => {
+            return (
+                how.run_script(script, manner, &mut |_, _, _| {}),
+                Err(error),
+            );
+        }
     };
     let mut written = Ok(());
-    let outcome = run::run_watched(make, script, manner, &mut |at, way, bytes| {
+    let outcome = how.run_script(script, manner, &mut |at, way, bytes| {
         if written.is_ok() {
             written = capture.frame(at, tun, way, bytes, "");
         }

@@ -19,6 +19,8 @@ fn report(script: &str, verdict: Verdict) -> Report {
         before: vec!["0.000000 < S 0:0(0)".into()],
         warnings: 0,
         virtual_us: 1_500_000,
+        runs: 1,
+        moves: 0,
     }
 }
 
@@ -99,7 +101,7 @@ fn json_has_the_fields_that_its_document_names() {
             "{name} is not documented"
         );
     }
-    assert_eq!(names.len(), 12);
+    assert_eq!(names.len(), 14);
 }
 
 /// A folder of this test's own with these files.

@@ -7,9 +7,11 @@ use crate::guest::consts::sys;
 use crate::kern::Kern;
 use crate::kern::file::{File, FileKind};
 use crate::kern::pipe::Piped;
-use crate::kern::sleep::{CallState, WaitState};
+use crate::kern::sleep::{CallState, Chan, WaitState};
+use crate::kern::socklayer::SocketLayer as _;
 use crate::kern::trace::TraceItem;
 use crate::kern::types::{ProcId, SIGPIPE};
+use crate::net::cx::SoWait;
 
 /// `O_NONBLOCK`
 pub(super) const O_NONBLOCK: i32 = 0x4;
@@ -17,8 +19,8 @@ pub(super) const O_NONBLOCK: i32 = 0x4;
 const O_CLOEXEC: i32 = 0x10_0000;
 /// `IOSIZE_MAX`
 pub(super) const IOSIZE_MAX: u64 = i32::MAX as u64;
-/// Bytes that one step of a transfer moves at most; a longer one takes several.
-pub(super) const CHUNK: usize = 65_536;
+/// Bytes that one step of a transfer to a pipe or console moves at most; a longer one takes several.
+const CHUNK: usize = 65_536;
 
 impl Kern {
     pub(super) fn file_call(&mut self, code: u32, call: &mut Call<'_>) -> Outcome {
@@ -26,7 +28,7 @@ impl Kern {
         match code {
             sys::SYS_READ => self.sys_read(call).into(),
             sys::SYS_WRITE => self.sys_write(call).into(),
-            sys::SYS_CLOSE => self.close(call.p, int(fd)).map(|()| 0).into(),
+            sys::SYS_CLOSE => self.sys_close(call).into(),
             sys::SYS_DUP => self
                 .dup(call.p, int(fd), 0, None, false)
                 .map(|fd| fd as u64)
@@ -38,6 +40,32 @@ impl Kern {
             sys::SYS_FCNTL => self.sys_fcntl(call).into(),
             _ => self.sys_pipe2(call).into(),
         }
+    }
+
+    /// `kern_close`, and the wait of `soclose` (`uipc_socket.c`) before it: the descriptor goes when that is over.
+    fn sys_close(&mut self, call: &mut Call<'_>) -> Result<Outcome, Errno> {
+        let [fd, ..] = call.args;
+        let (_, file) = self.fget(call.p, int(fd))?;
+        let mut result = Ok(Outcome::Done(0));
+        if let FileKind::Socket(vnet, so) = file.kind
+            && file.refs == 1
+            && !file.nonblock
+        {
+            let now = self.now;
+            let layer = self.vnets.get_mut(&vnet);
+            if let Some(time) = layer.and_then(|layer| layer.solinger(now, so)) {
+                let until = call.prev.as_ref().and_then(|wait| wait.deadline);
+                let until = until.unwrap_or(now.after(time));
+                if now < until {
+                    let chan = Chan::Socket(vnet, so, SoWait::Timeo);
+                    let wait = WaitState::on(vec![chan], "soclos").until(Some(until));
+                    return Ok(Outcome::Block(wait));
+                }
+                result = Err(Errno::EAGAIN);
+            }
+        }
+        self.close(call.p, int(fd))?;
+        result
     }
 
     fn sys_read(&mut self, call: &mut Call<'_>) -> Result<Outcome, Errno> {
@@ -88,7 +116,7 @@ impl Kern {
 
     fn console_write(&mut self, p: ProcId, buf: u64, len: u64) -> Result<Outcome, Errno> {
         let mut text = Vec::new();
-        self.copyin_chunk(p, buf, len, &mut text)?;
+        self.copyin_chunk(p, buf, len, CHUNK, &mut text)?;
         let prison = self
             .procs
             .get(&p)
@@ -113,7 +141,7 @@ impl Kern {
         let mut done = progress(call);
         loop {
             let mut data = Vec::new();
-            self.copyin_chunk(call.p, buf.wrapping_add(done), len - done, &mut data)?;
+            self.copyin_chunk(call.p, buf.wrapping_add(done), len - done, CHUNK, &mut data)?;
             match self.pipe_write(pipe, side, &data) {
                 Ok(Piped::Done(taken)) => done += taken as u64,
                 Ok(Piped::Blocked(_)) if file.nonblock && done > 0 => {
@@ -136,15 +164,16 @@ impl Kern {
         }
     }
 
-    /// At most [`CHUNK`] bytes of a program's buffer.
+    /// At most `most` bytes of a program's buffer.
     pub(super) fn copyin_chunk(
         &mut self,
         p: ProcId,
         at: u64,
         len: u64,
+        most: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), Errno> {
-        let len = usize::try_from(len).unwrap_or(usize::MAX).min(CHUNK);
+        let len = usize::try_from(len).unwrap_or(usize::MAX).min(most);
         out.resize(len, 0);
         self.copyin(p, at, out)
     }

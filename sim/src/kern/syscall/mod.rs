@@ -13,6 +13,8 @@ mod signal;
 mod sock;
 mod time;
 
+pub(crate) use sock::encode_sockaddr;
+
 use super::Kern;
 use super::hooks::{Gate, Hooks};
 use super::proc::Interrupt;

@@ -24,6 +24,9 @@ const MSG_DONTWAIT: i32 = 0x80;
 const MSG_NOSIGNAL: i32 = 0x2_0000;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 28;
+/// Bytes that are offered to a socket at once: no send buffer has room for more (`kern.ipc.maxsockbuf`), and
+/// what it has room for goes to the protocol in one piece (`sosend_generic_locked`).
+const SEND_MAX: usize = 2 << 20;
 /// Bytes in an option's value at most.
 const OPTLEN_MAX: usize = 2048;
 
@@ -205,7 +208,13 @@ impl Kern {
         let mut done = progress(call);
         loop {
             let mut data = Vec::new();
-            self.copyin_chunk(call.p, buf.wrapping_add(done), len - done, &mut data)?;
+            self.copyin_chunk(
+                call.p,
+                buf.wrapping_add(done),
+                len - done,
+                SEND_MAX,
+                &mut data,
+            )?;
             let now = self.now;
             match self.layer(vnet)?.sosend(now, so, &data, to, flags) {
                 Ok(taken) => done += taken.min(data.len()) as u64,
@@ -410,7 +419,8 @@ fn decode_sockaddr(bytes: &[u8; 28], len: usize) -> Result<SocketAddr, Errno> {
     }
 }
 
-fn encode_sockaddr(addr: SocketAddr) -> Vec<u8> {
+/// `struct sockaddr_in` or `sockaddr_in6` of an address.
+pub(crate) fn encode_sockaddr(addr: SocketAddr) -> Vec<u8> {
     let port = addr.port().to_be_bytes();
     match addr.ip() {
         IpAddr::V4(ip) => {

@@ -441,19 +441,28 @@ impl Inet {
     /// [`SoError::Blocked`] where the socket lingers: the caller calls again after the wakeup, or
     /// [`Inet::soclose_now`] when the time is up.
     pub fn soclose(&mut self, cx: &mut Cx<'_>, so: SoId) -> Result<(), SoError> {
-        let entry = self.entry(so)?;
-        if entry.so.state(SS_ISCONNECTED) && entry.so.so_proto == Proto::Tcp {
-            if !entry.so.state(SS_ISDISCONNECTING) {
-                let _ = self.with_conn(so, cx, |conn| conn.usr_disconnect());
-            }
-            let entry = self.entry(so)?;
-            let lingers = entry.so.option(SO_LINGER) && entry.so.so_linger != 0;
-            if lingers && entry.so.state(SS_ISCONNECTED) && !entry.so.state(SS_NBIO) {
-                return Err(SoError::Blocked(SoWait::Timeo));
-            }
+        self.entry(so)?;
+        if self.solinger(cx, so).is_some() {
+            return Err(SoError::Blocked(SoWait::Timeo));
         }
         self.soclose_now(cx, so);
         Ok(())
+    }
+
+    /// The first part of a close, which disconnects: for how many seconds at most the caller waits then, where the
+    /// socket lingers and is still connected.
+    pub fn solinger(&mut self, cx: &mut Cx<'_>, so: SoId) -> Option<u64> {
+        let entry = self.get(so)?;
+        if !entry.so.state(SS_ISCONNECTED) || entry.so.so_proto != Proto::Tcp {
+            return None;
+        }
+        if !entry.so.state(SS_ISDISCONNECTING) {
+            let _ = self.with_conn(so, cx, |conn| conn.usr_disconnect());
+        }
+        let so = &self.get(so)?.so;
+        let lingers = so.option(SO_LINGER) && so.state(SS_ISCONNECTED) && !so.state(SS_NBIO);
+        let seconds = u64::try_from(so.so_linger).ok()?;
+        (lingers && seconds != 0).then_some(seconds)
     }
 
     /// The last part of a close, which never waits.

@@ -19,7 +19,10 @@ pub mod emulated;
 pub mod flow;
 pub mod icmp;
 pub mod judge;
+pub mod machine;
 pub mod moved;
+#[cfg(test)]
+mod moved_tests;
 pub mod names;
 pub mod stack;
 mod steps;
@@ -29,10 +32,10 @@ pub mod written;
 use super::ast::{Event, Script, Syscall, Time};
 use super::wire::{self, Frame};
 use crate::time::{Duration, Instant};
-use calls::{Program, Sleep};
+use calls::Program;
 use flow::Flow;
 use judge::Comparison;
-use stack::{MakeStack, Stack};
+use stack::{Happened, MakeStack, Stack};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
@@ -102,13 +105,45 @@ pub struct Outcome {
     pub before: Vec<String>,
     /// Virtual time that it took.
     pub took: Duration,
+    /// All that happened to the system.
+    pub happened: Vec<Happened>,
+    /// How many things had happened when each event of the script was over, with its line.
+    pub lines: Vec<(usize, usize)>,
+    /// How often the script was run for this.
+    pub runs: usize,
+    /// How often the instance moved in all runs.
+    pub moves: usize,
+    /// The event after which one move alone makes a difference.
+    pub culprit: Option<usize>,
+}
+
+impl Outcome {
+    /// Of a script that was not even begun.
+    fn failed(failure: Failure) -> Self {
+        Self {
+            failure: Some(failure),
+            warnings: Vec::new(),
+            before: Vec::new(),
+            took: Duration::ZERO,
+            happened: Vec::new(),
+            lines: Vec::new(),
+            runs: 1,
+            moves: 0,
+            culprit: None,
+        }
+    }
+
+    /// The line of the script at which the `n`th thing happened, counted from 1.
+    pub fn line_of(&self, n: usize) -> Option<usize> {
+        let reached = |(happened, _): &&(usize, usize)| *happened >= n;
+        self.lines.iter().find(reached).map(|(_, line)| *line)
+    }
 }
 
 /// A call of the program that sleeps.
 struct Sleeping<'a> {
     line: usize,
     call: &'a Syscall,
-    sleep: Sleep,
     /// When it must return.
     ends: Instant,
 }
@@ -137,6 +172,7 @@ struct Run<'a, 'w, S> {
     /// Percentage of tolerance, in hundredths, where the script names none.
     tolerance_permyriad: u32,
     line: usize,
+    lines: Vec<(usize, usize)>,
 }
 
 /// What whoever runs a script may choose.
@@ -166,9 +202,14 @@ pub fn run_watched<'w, M: MakeStack>(
         options.local.unwrap_or(local),
         options.remote.unwrap_or(remote),
     );
+    let stack = match make.make(UPTIME, local, options.mtu) {
+        Ok(stack) => stack,
+        Err(why) => return Outcome::failed(Failure::at(0, why)),
+    };
+    let room = stack.room();
     let mut run = Run {
         script,
-        stack: make.make(local, options.mtu),
+        stack,
         now: UPTIME,
         last: UPTIME,
         flow: None,
@@ -177,6 +218,7 @@ pub fn run_watched<'w, M: MakeStack>(
             descriptors: Default::default(),
             local: SocketAddr::new(local, options.bind_port),
             remote: SocketAddr::new(remote, options.connect_port),
+            room,
         },
         sleeping: None,
         sent: VecDeque::new(),
@@ -188,6 +230,7 @@ pub fn run_watched<'w, M: MakeStack>(
             .tolerance_permyriad
             .unwrap_or(manner.tolerance_permyriad),
         line: 0,
+        lines: Vec::new(),
     };
     let mut failure = run.all().err();
     if let Some(why) = run.stack.broken() {
@@ -202,6 +245,11 @@ pub fn run_watched<'w, M: MakeStack>(
         failure,
         warnings: run.warnings,
         took: run.now.since(UPTIME),
+        happened: run.stack.happened().to_vec(),
+        lines: run.lines,
+        runs: 1,
+        moves: 0,
+        culprit: None,
     }
 }
 
@@ -222,7 +270,9 @@ impl<'a, S: Stack> Run<'a, '_, S> {
         }
         for event in &self.script.events {
             self.line = event.line;
-            self.event(event)?;
+            let done = self.event(event);
+            self.lines.push((self.stack.happened().len(), event.line));
+            done?;
             self.last = self.now;
         }
         self.finish_call()?;
@@ -263,42 +313,29 @@ impl<'a, S: Stack> Run<'a, '_, S> {
         Ok(())
     }
 
-    /// Moves time to the stack's next callout, or to when a call gives up, if it is no later than `limit`.
+    /// Moves time to the next callout, if it is no later than `limit`.
     fn advance_once(&mut self, limit: Instant) -> Result<bool, Failure> {
-        let callout = self.stack.next_callout();
-        let timeout = self.sleeping.as_ref().and_then(|s| s.sleep.until);
-        let next = callout.into_iter().chain(timeout).min();
-        let Some(at) = next.filter(|at| *at <= limit) else {
+        let Some(at) = self.stack.next_callout().filter(|at| *at <= limit) else {
             return Ok(false);
         };
         self.now = self.now.max(at);
-        if callout.is_some_and(|at| at <= self.now) {
-            self.stack.run_callouts(self.now);
-        }
+        self.stack.run_callouts(self.now);
         self.pump()?;
-        if timeout.is_some_and(|at| at <= self.now) {
-            self.retry_call()?;
-            self.pump()?;
-        }
         Ok(true)
     }
 
-    /// Takes what the stack has sent, and lets a sleeping call try again.
+    /// Takes what the stack has sent, and lets the program go on where it was woken.
     fn pump(&mut self) -> Result<(), Failure> {
         self.take_packets()?;
-        let mut woken = false;
-        while self.stack.sockets().take_wakeup().is_some() {
-            woken = true;
-        }
-        if woken {
-            self.retry_call()?;
+        while self.stack.run_program(self.now) {
+            self.end_call()?;
             self.take_packets()?;
         }
         Ok(())
     }
 
     fn take_packets(&mut self) -> Result<(), Failure> {
-        while let Some(bytes) = self.stack.take_packet() {
+        while let Some(bytes) = self.stack.take_packet(self.now) {
             let options = &self.script.options;
             let key = options.md5_secret.as_deref();
             let frame = wire::decode(&bytes, options.udp_encapsulation, key);

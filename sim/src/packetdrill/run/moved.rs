@@ -1,319 +1,219 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! A stack that moves to another host after everything that happens to it.
+//! Scripts whose instance moves to another host while they run, against the same scripts without a move.
 //!
-//! A script that holds without moves must hold with them: to the script all is as if the stack
-//! had stayed. Packets on their way out and wakeups are taken before a move, and the script keeps the
-//! names of sockets that it was given.
+//! To the script all must be as if the instance had stayed: the same packets with the same bytes at the same
+//! moments, the same returns of its calls, the same callouts. So a script is run plain first, and what happens
+//! with moves is compared with that, event by event. What the script itself makes of it is then the same too.
+//!
+//! * [`Form::Each`]: one more run, with a move after every event. Nothing is missed that two moves do together.
+//! * [`Form::Once`]: one more run for every event, with one move after it and none before or later. So the
+//!   event is known at which an image lacks something.
 
-use super::emulated::{Emulated, TunStack};
-use super::stack::{Connection, MakeStack, Stack};
-use crate::errno::Errno;
-use crate::join::net_moved::moved;
-use crate::kern::socklayer::{Received, SocketLayer};
-use crate::net::cx::{SoError, SoId, Wakeup};
-use crate::net::ether::MacAddr;
-use crate::net::ifnet::IfKind;
-use crate::time::{Duration, Instant};
-use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use super::emulated::{Emulated, Moves, Travelling};
+use super::stack::Happened;
+use super::{Failure, Manner, Outcome, Watch, run_watched};
+use crate::net::stack::InetVnet;
+use crate::packetdrill::ast::Script;
+use std::ops::RangeInclusive;
 
-/// What a host has been up at most when the stack comes to it.
-const UPTIME_MAX: u64 = 1_000_000;
+/// Runs a script in one way or another.
+pub trait RunScript: Sync {
+    /// What comes of it. Each packet is told to `watch`, as [`run_watched`] does.
+    fn run_script<'w>(&self, script: &Script, manner: Manner, watch: &'w mut Watch<'w>) -> Outcome;
+}
 
-/// Makes emulated stacks that move.
-#[derive(Clone, Copy, Debug, Default)]
+impl RunScript for Emulated {
+    fn run_script<'w>(&self, script: &Script, manner: Manner, watch: &'w mut Watch<'w>) -> Outcome {
+        run_watched(self, script, manner, watch)
+    }
+}
+
+/// When the instance moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// After each event, in one run.
+    Each,
+    /// After each event, in a run of its own that goes on to the end.
+    Once,
+    /// After this event only, counted from 1.
+    At(usize),
+}
+
+/// Runs scripts with moves.
+#[derive(Clone, Copy, Debug)]
 pub struct Moving {
-    /// The stacks before their first move.
+    /// The instance before its first move.
     pub emulated: Emulated,
+    /// When it moves.
+    pub form: Form,
 }
 
-/// A stack that moves.
-pub struct MovingStack {
-    stack: TunStack,
-    /// The names that the script knows, and those of now; and back.
-    names: BTreeMap<SoId, SoId>,
-    known: BTreeMap<SoId, SoId>,
-    next_name: u64,
-    packets: VecDeque<Vec<u8>>,
-    wakeups: VecDeque<Wakeup>,
-    moves: u64,
-    /// What the clock of the present host is ahead of the script's.
-    ahead: Duration,
-    /// Why a move failed, the first time.
-    broken: Option<String>,
-}
-
-impl MakeStack for Moving {
-    type Stack = MovingStack;
-
-    fn make(&self, local: IpAddr, mtu: u32) -> MovingStack {
-        MovingStack {
-            stack: self.emulated.make(local, mtu),
-            names: BTreeMap::new(),
-            known: BTreeMap::new(),
-            next_name: 1,
-            packets: VecDeque::new(),
-            wakeups: VecDeque::new(),
-            moves: 0,
-            ahead: Duration::ZERO,
-            broken: None,
-        }
-    }
-}
-
-impl MovingStack {
-    fn here(&self, now: Instant) -> Instant {
-        now.after(self.ahead)
-    }
-
-    /// The present name of a socket that the script names.
-    fn present(&self, so: SoId) -> SoId {
-        self.names.get(&so).copied().unwrap_or(SoId(u64::MAX))
-    }
-
-    /// The script's name of a socket; a new one gets one.
-    fn script_name(&mut self, so: SoId) -> SoId {
-        if let Some(name) = self.known.get(&so) {
-            return *name;
-        }
-        let name = SoId(self.next_name);
-        self.next_name += 1;
-        self.names.insert(name, so);
-        self.known.insert(so, name);
-        name
-    }
-
-    /// Does something to the stack, then moves it.
-    fn act<R>(&mut self, now: Instant, act: impl FnOnce(&mut TunStack, Instant) -> R) -> R {
-        let here = self.here(now);
-        let result = act(&mut self.stack, here);
-        self.go(now);
-        result
-    }
-
-    fn go(&mut self, now: Instant) {
-        while let Some(packet) = self.stack.take_packet() {
-            self.packets.push_back(packet);
-        }
-        while let Some(Wakeup { so, what }) = self.stack.sockets().take_wakeup() {
-            let so = self.script_name(so);
-            self.wakeups.push_back(Wakeup { so, what });
-        }
-        let here = self.here(now);
-        self.moves += 1;
-        self.ahead = Duration::from_micros(self.moves.wrapping_mul(7_919_393) % UPTIME_MAX);
-        let there = self.here(now);
-        // The device of a tun is not the stack's, so the interface crosses as what an image has.
-        let tun = self.stack.tun;
-        let placeholder = IfKind::Ethernet {
-            mac: MacAddr([2, 0, 0, 0, 0, 1]),
+impl RunScript for Moving {
+    fn run_script<'w>(&self, script: &Script, manner: Manner, watch: &'w mut Watch<'w>) -> Outcome {
+        let plain = run_watched(&self.emulated, script, manner, watch);
+        let comparison = Comparison {
+            emulated: self.emulated,
+            script,
+            manner,
+            lose: |_| {},
         };
-        let mut parting = self.stack.vnet.clone();
-        if let Some(ifnet) = parting.ip.ifnets.get_mut(&tun) {
-            ifnet.kind = placeholder;
+        comparison.with(plain, self.form)
+    }
+}
+
+impl Moving {
+    /// What comes of a script.
+    pub fn run(&self, script: &Script) -> Outcome {
+        self.run_script(script, Manner::default(), &mut |_, _, _| {})
+    }
+}
+
+/// The runs of one script that are compared with the plain one.
+pub(super) struct Comparison<'a> {
+    pub(super) emulated: Emulated,
+    pub(super) script: &'a Script,
+    pub(super) manner: Manner,
+    pub(super) lose: fn(&mut InetVnet),
+}
+
+impl Comparison<'_> {
+    /// The plain run's outcome, or the first difference from it as a failure.
+    pub(super) fn with(&self, plain: Outcome, form: Form) -> Outcome {
+        let events = plain.happened.len();
+        match form {
+            Form::Each => self.each(plain),
+            Form::Once => self.once(plain, 1..=events),
+            Form::At(event) if (1..=events).contains(&event) => self.once(plain, event..=event),
+            Form::At(event) => {
+                let what = format!("there is no event {event} to move after, only {events}");
+                Outcome {
+                    failure: Some(Failure::at(0, what)),
+                    ..plain
+                }
+            }
         }
-        match moved(&parting, here, there, self.moves) {
-            Ok((mut vnet, names)) => {
-                if let Some(ifnet) = vnet.ip.ifnets.get_mut(&tun) {
-                    ifnet.kind = IfKind::Tun;
-                }
-                self.stack.vnet = vnet;
-                self.names.retain(|_, so| names.contains_key(so));
-                for so in self.names.values_mut() {
-                    *so = names.get(so).copied().unwrap_or(*so);
-                }
-                self.known = self.names.iter().map(|(name, so)| (*so, *name)).collect();
-            }
-            Err(why) => {
-                self.broken.get_or_insert_with(|| format!("{why:?}"));
-            }
+    }
+
+    fn moving(&self, moves: Moves) -> Outcome {
+        let travelling = Travelling {
+            emulated: self.emulated,
+            moves,
+            lose: self.lose,
+        };
+        run_watched(&travelling, self.script, self.manner, &mut |_, _, _| {})
+    }
+
+    fn each(&self, plain: Outcome) -> Outcome {
+        let moved = self.moving(Moves::Each);
+        let moves = moved.happened.len();
+        let Some(difference) = difference(&plain, &moved) else {
+            return plain.having(2, moves);
+        };
+        // No later move can have done it.
+        let culprits = 1..=difference.event.min(plain.happened.len());
+        let searched = self.once(plain.clone(), culprits);
+        if searched.culprit.is_some() {
+            return searched;
+        }
+        let what = "moves after every event, though none alone";
+        let (runs, moves) = (searched.runs + 1, searched.moves + moves);
+        let failure = Some(difference.failure(&plain, what.to_owned()));
+        Outcome { failure, ..plain }.having(runs, moves)
+    }
+
+    fn once(&self, plain: Outcome, events: RangeInclusive<usize>) -> Outcome {
+        let mut runs = 1;
+        for event in events {
+            let moved = self.moving(Moves::After(event));
+            runs += 1;
+            let Some(difference) = difference(&plain, &moved) else {
+                continue;
+            };
+            let after = event.checked_sub(1).and_then(|i| plain.happened.get(i));
+            let name = after.map(tell).unwrap_or_default();
+            let what = format!("a move after event {event} ({name})");
+            let failure = difference.failure(&plain, what);
+            let line = plain.line_of(event).unwrap_or(failure.line);
+            let failed = Outcome {
+                failure: Some(Failure { line, ..failure }),
+                culprit: Some(event),
+                ..plain
+            };
+            return failed.having(runs, runs - 1);
+        }
+        plain.having(runs, runs - 1)
+    }
+}
+
+impl Outcome {
+    fn having(self, runs: usize, moves: usize) -> Self {
+        Self {
+            runs,
+            moves,
+            ..self
         }
     }
 }
 
-impl Stack for MovingStack {
-    fn sockets(&mut self) -> &mut dyn SocketLayer {
-        self
-    }
+/// The first event at which two runs of one script differ.
+struct Difference {
+    /// Counted from 1; one more than there are where only the end differs.
+    event: usize,
+    /// What happened without a move.
+    plain: String,
+    /// What happened with it.
+    moved: String,
+}
 
-    fn inject(&mut self, now: Instant, packet: Vec<u8>) {
-        self.act(now, |stack, here| stack.inject(here, packet));
-    }
-
-    fn take_packet(&mut self) -> Option<Vec<u8>> {
-        self.packets.pop_front()
-    }
-
-    fn next_callout(&self) -> Option<Instant> {
-        let at = self.stack.next_callout()?;
-        let since = at.since(Instant::BOOT.after(self.ahead));
-        Some(Instant::BOOT.after(since))
-    }
-
-    fn run_callouts(&mut self, now: Instant) {
-        self.act(now, |stack, here| stack.run_callouts(here));
-    }
-
-    fn sysctl(&mut self, now: Instant, name: &str, value: &str) -> Result<(), Errno> {
-        self.act(now, |stack, here| stack.sysctl(here, name, value))
-    }
-
-    fn connections(&self) -> Vec<Connection> {
-        let mut all = self.stack.connections();
-        for connection in &mut all {
-            let name = connection.so.and_then(|so| self.known.get(&so));
-            connection.so = name.copied();
-        }
-        all
-    }
-
-    fn drop_connections(&mut self, now: Instant, state: &str) {
-        self.act(now, |stack, here| stack.drop_connections(here, state));
-    }
-
-    fn md5_key(&mut self, key: Option<(IpAddr, IpAddr, &str)>) {
-        self.stack.md5_key(key);
-    }
-
-    fn broken(&self) -> Option<String> {
-        self.broken.clone()
+impl Difference {
+    fn failure(self, plain: &Outcome, what: String) -> Failure {
+        let line = plain.line_of(self.event).unwrap_or(0);
+        let what = format!("{what} is seen at event {}", self.event);
+        Failure::at(line, what).with(self.plain, self.moved)
     }
 }
 
-impl SocketLayer for MovingStack {
-    fn socreate(
-        &mut self,
-        now: Instant,
-        domain: i32,
-        kind: i32,
-        proto: i32,
-    ) -> Result<SoId, Errno> {
-        let here = self.here(now);
-        let so = self.stack.vnet.socreate(here, domain, kind, proto)?;
-        let name = self.script_name(so);
-        self.go(now);
-        Ok(name)
+fn difference(plain: &Outcome, moved: &Outcome) -> Option<Difference> {
+    let longer = plain.happened.len().max(moved.happened.len());
+    let other = (0..longer).find(|i| plain.happened.get(*i) != moved.happened.get(*i));
+    if let Some(first) = other {
+        let at = |outcome: &Outcome| {
+            let failure = || match &outcome.failure {
+                Some(failure) => format!("the end: {}", failure.what),
+                None => "the end".to_owned(),
+            };
+            outcome.happened.get(first).map_or_else(failure, tell)
+        };
+        return Some(Difference {
+            event: first + 1,
+            plain: at(plain),
+            moved: at(moved),
+        });
     }
+    let ends = |outcome: &Outcome| {
+        let Outcome {
+            failure,
+            warnings,
+            took,
+            ..
+        } = outcome;
+        let failure = failure.as_ref().map(|failure| failure.what.clone());
+        let us = took.as_micros();
+        format!("{failure:?} after {us} us, {} warnings", warnings.len())
+    };
+    let same = plain.failure == moved.failure
+        && plain.warnings == moved.warnings
+        && plain.took == moved.took;
+    (!same).then(|| Difference {
+        event: longer + 1,
+        plain: ends(plain),
+        moved: ends(moved),
+    })
+}
 
-    fn sobind(&mut self, now: Instant, so: SoId, addr: SocketAddr) -> Result<(), Errno> {
-        let so = self.present(so);
-        self.act(now, |stack, here| stack.vnet.sobind(here, so, addr))
-    }
-
-    fn solisten(&mut self, now: Instant, so: SoId, backlog: i32) -> Result<(), Errno> {
-        let so = self.present(so);
-        self.act(now, |stack, here| stack.vnet.solisten(here, so, backlog))
-    }
-
-    fn soaccept(&mut self, now: Instant, so: SoId) -> Result<(SoId, SocketAddr), SoError> {
-        let (so, here) = (self.present(so), self.here(now));
-        let got = self.stack.vnet.soaccept(here, so);
-        let got = got.map(|(so, peer)| (self.script_name(so), peer));
-        self.go(now);
-        got
-    }
-
-    fn soconnect(&mut self, now: Instant, so: SoId, addr: SocketAddr) -> Result<(), Errno> {
-        let so = self.present(so);
-        self.act(now, |stack, here| stack.vnet.soconnect(here, so, addr))
-    }
-
-    fn soconnected(&mut self, now: Instant, so: SoId) -> Result<(), SoError> {
-        let so = self.present(so);
-        self.act(now, |stack, here| stack.vnet.soconnected(here, so))
-    }
-
-    fn sosend(
-        &mut self,
-        now: Instant,
-        so: SoId,
-        data: &[u8],
-        to: Option<SocketAddr>,
-        flags: i32,
-    ) -> Result<usize, SoError> {
-        let so = self.present(so);
-        self.act(now, |stack, here| {
-            stack.vnet.sosend(here, so, data, to, flags)
-        })
-    }
-
-    fn soreceive(
-        &mut self,
-        now: Instant,
-        so: SoId,
-        len: usize,
-        flags: i32,
-    ) -> Result<Received, SoError> {
-        let so = self.present(so);
-        self.act(now, |stack, here| {
-            stack.vnet.soreceive(here, so, len, flags)
-        })
-    }
-
-    fn soshutdown(&mut self, now: Instant, so: SoId, how: i32) -> Result<(), Errno> {
-        let so = self.present(so);
-        self.act(now, |stack, here| stack.vnet.soshutdown(here, so, how))
-    }
-
-    fn soclose(&mut self, now: Instant, so: SoId) -> Result<(), SoError> {
-        let so = self.present(so);
-        self.act(now, |stack, here| stack.vnet.soclose(here, so))
-    }
-
-    fn sosetopt(
-        &mut self,
-        now: Instant,
-        so: SoId,
-        level: i32,
-        name: i32,
-        value: &[u8],
-    ) -> Result<(), Errno> {
-        let so = self.present(so);
-        self.act(now, |stack, here| {
-            stack.vnet.sosetopt(here, so, level, name, value)
-        })
-    }
-
-    fn sogetopt(
-        &mut self,
-        now: Instant,
-        so: SoId,
-        level: i32,
-        name: i32,
-        len: usize,
-    ) -> Result<Vec<u8>, Errno> {
-        let so = self.present(so);
-        self.act(now, |stack, here| {
-            stack.vnet.sogetopt(here, so, level, name, len)
-        })
-    }
-
-    fn sopoll(&mut self, now: Instant, so: SoId, events: u16) -> u16 {
-        let so = self.present(so);
-        self.act(now, |stack, here| stack.vnet.sopoll(here, so, events))
-    }
-
-    fn sotimeo(&mut self, so: SoId) -> (Duration, Duration) {
-        let so = self.present(so);
-        self.stack.vnet.sotimeo(so)
-    }
-
-    fn nosigpipe(&mut self, so: SoId) -> bool {
-        let so = self.present(so);
-        self.stack.vnet.nosigpipe(so)
-    }
-
-    fn sockname(&mut self, so: SoId) -> Result<SocketAddr, Errno> {
-        let so = self.present(so);
-        self.stack.vnet.sockname(so)
-    }
-
-    fn peername(&mut self, so: SoId) -> Result<SocketAddr, Errno> {
-        let so = self.present(so);
-        self.stack.vnet.peername(so)
-    }
-
-    fn take_wakeup(&mut self) -> Option<Wakeup> {
-        self.wakeups.pop_front()
-    }
+/// An event in words; of a packet so much that two can be told apart.
+fn tell(happened: &Happened) -> String {
+    let us = happened.at.as_micros();
+    let (s, us) = (us / 1_000_000, us % 1_000_000);
+    format!("{} at {s}.{us:06} s", happened.what.name())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The kinds of events of a script, one function each.
 
-use super::calls::{self, Progress};
+use super::calls;
 use super::flow::Flow;
 use super::judge::TimestampRule;
 use super::stack::Stack;
@@ -52,8 +52,7 @@ impl<'a, S: Stack> Run<'a, '_, S> {
             let span = userland::seconds(seconds.trim()).ok_or_else(wrong)?;
             return self.advance(self.now.after(span));
         }
-        let open = self.program.open();
-        let outcome = userland::run(&mut self.stack, self.now, &open, command);
+        let outcome = userland::run(&mut self.stack, self.now, command);
         outcome.map_err(|what| Failure::at(line, what))?;
         self.pump()
     }
@@ -77,8 +76,7 @@ impl<'a, S: Stack> Run<'a, '_, S> {
         let (local, remote) = (self.program.local, self.program.remote.ip());
         // A socket that connects and has sent nothing yet knows its port already.
         let newest = self.program.descriptors.last_key_value();
-        let so = newest.map(|(_, descriptor)| descriptor.so);
-        let bound = so.and_then(|so| self.stack.sockets().sockname(so).ok());
+        let bound = newest.and_then(|(_, descriptor)| self.stack.sockname(descriptor.fd));
         let flow = self
             .flow
             .get_or_insert_with(|| Flow::new(local, SocketAddr::new(remote, remote_port)));
@@ -208,45 +206,21 @@ impl<'a, S: Stack> Run<'a, '_, S> {
             _ => UPTIME,
         };
         let wrong = |what| Failure::at(line, what);
-        let progress = self
-            .program
-            .call(&mut self.stack, self.now, call, None)
-            .map_err(wrong)?;
+        let trap = self.program.trap(call).map_err(wrong)?;
         let destination = calls::destination(call, self.program.remote).map_err(wrong)?;
-        match (call.name.as_str(), &progress) {
-            ("listen", Progress::Done(Ok(_), _)) => self.listening = true,
-            ("connect" | "sendto", _) => {
-                if let Some(remote) = destination.filter(|_| self.opens_connection(call)) {
-                    let local = SocketAddr::new(self.program.local.ip(), 0);
-                    self.flow = Some(Flow::new(local, remote));
-                    self.listening = false;
-                }
-            }
-            _ => {}
+        self.stack.begin_call(self.now, &trap);
+        if let Some(remote) = destination.filter(|_| self.opens_connection(call)) {
+            let local = SocketAddr::new(self.program.local.ip(), 0);
+            self.flow = Some(Flow::new(local, remote));
+            self.listening = false;
         }
-        match progress {
-            Progress::Done(result, written) => {
-                self.judge_call(line, call, result, &written)?;
-                if let Some(end) = call.end {
-                    let ends = base.after(Duration::from_micros(end));
-                    self.judge_time(line, (ends, ends), self.now)?;
-                }
-            }
-            Progress::Sleeps(sleep) => {
-                let ends = call
-                    .end
-                    .map_or(self.now, |end| base.after(Duration::from_micros(end)));
-                self.sleeping = Some(Sleeping {
-                    line,
-                    call,
-                    sleep,
-                    ends,
-                });
-                // Without an end the call must not block at all.
-                if call.end.is_none() {
-                    self.finish_call()?;
-                }
-            }
+        // Without an end the call must not block at all.
+        let end = call.end.map(Duration::from_micros);
+        let ends = end.map_or(self.now, |end| base.after(end));
+        self.sleeping = Some(Sleeping { line, call, ends });
+        self.end_call()?;
+        if call.end.is_none() {
+            self.finish_call()?;
         }
         self.pump()
     }
@@ -268,25 +242,18 @@ impl<'a, S: Stack> Run<'a, '_, S> {
                 .is_none_or(|flow| flow.local_isn.is_some())
     }
 
-    pub(super) fn retry_call(&mut self) -> Result<(), Failure> {
-        let Some(sleeping) = self.sleeping.take() else {
+    /// Judges the call under way if it has returned.
+    pub(super) fn end_call(&mut self) -> Result<(), Failure> {
+        let Some(returned) = self.stack.take_returned() else {
             return Ok(());
         };
-        let (line, call) = (sleeping.line, sleeping.call);
-        let progress = self
-            .program
-            .call(&mut self.stack, self.now, call, Some(sleeping.sleep))
-            .map_err(|what| Failure::at(line, what))?;
-        match progress {
-            Progress::Sleeps(sleep) => {
-                self.sleeping = Some(Sleeping { sleep, ..sleeping });
-                Ok(())
-            }
-            Progress::Done(result, written) => {
-                self.judge_call(line, call, result, &written)?;
-                self.judge_time(line, (sleeping.ends, sleeping.ends), self.now)
-            }
-        }
+        let Some(Sleeping { line, call, ends }) = self.sleeping.take() else {
+            return Ok(());
+        };
+        let (result, written) = self.program.answer(call, &returned);
+        self.listening |= call.name == "listen" && result.is_ok();
+        self.judge_call(line, call, result, &written)?;
+        self.judge_time(line, (ends, ends), self.now)
     }
 
     /// Waits until a sleeping call has returned.
@@ -353,10 +320,9 @@ impl<'a, S: Stack> Run<'a, '_, S> {
             .last_key_value()
             .ok_or("no socket is open for tcp_info")?;
         let constant = |name| i32::try_from(names::constant(name).unwrap_or(0)).unwrap_or(0);
-        let (level, option) = (constant("IPPROTO_TCP"), constant("TCP_INFO"));
+        let option = (constant("IPPROTO_TCP"), constant("TCP_INFO"));
         self.stack
-            .sockets()
-            .sogetopt(self.now, descriptor.so, level, option, names::TCP_INFO_SIZE)
+            .option(self.now, descriptor.fd, option, names::TCP_INFO_SIZE)
             .map_err(|errno| format!("TCP_INFO: {errno}"))
     }
 }

@@ -6,9 +6,7 @@
 //! it with success would judge nothing.
 
 use super::stack::Stack;
-use crate::net::cx::SoId;
 use crate::time::{Duration, Instant};
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// What the program under test is called in `sockstat`, cut to the column as there.
@@ -18,12 +16,7 @@ const COMMAND: &str = "packetdril";
 ///
 /// # Errors
 /// What failed, with its output.
-pub fn run<S: Stack>(
-    stack: &mut S,
-    now: Instant,
-    open: &BTreeSet<SoId>,
-    line: &str,
-) -> Result<(), String> {
+pub fn run<S: Stack>(stack: &mut S, now: Instant, line: &str) -> Result<(), String> {
     let mut outcome = Ok(String::new());
     for statement in statements(line) {
         let skip = match statement.after {
@@ -32,7 +25,7 @@ pub fn run<S: Stack>(
             After::Success => outcome.is_err(),
         };
         if !skip {
-            outcome = pipeline(stack, now, open, &statement.text);
+            outcome = pipeline(stack, now, &statement.text);
         }
     }
     outcome.map(|_| ())
@@ -96,19 +89,14 @@ fn statements(line: &str) -> Vec<Statement> {
     all
 }
 
-fn pipeline<S: Stack>(
-    stack: &mut S,
-    now: Instant,
-    open: &BTreeSet<SoId>,
-    text: &str,
-) -> Result<String, String> {
+fn pipeline<S: Stack>(stack: &mut S, now: Instant, text: &str) -> Result<String, String> {
     let mut output = String::new();
     let mut stages = text.split('|').peekable();
     while let Some(stage) = stages.next() {
         let words: Vec<&str> = stage.split_whitespace().collect();
         output = match words.as_slice() {
             ["sysctl", arguments @ ..] => sysctl(stack, now, arguments)?,
-            ["sockstat", options @ ..] => sockstat(stack, open, options)?,
+            ["sockstat", options @ ..] => sockstat(stack, options)?,
             ["grep", arguments @ ..] => {
                 let found = grep(&output, arguments)?;
                 // As in a shell, only the last command of a pipe tells whether it succeeded.
@@ -127,11 +115,11 @@ fn pipeline<S: Stack>(
             }
             ["echo", ..] => stage.trim().trim_start_matches("echo").replace('\'', ""),
             ["setkey", "-F"] => {
-                stack.md5_key(None);
+                stack.md5_key(now, None);
                 String::new()
             }
             ["setkey", "-c"] => {
-                security_associations(stack, &output)?;
+                security_associations(stack, now, &output)?;
                 String::new()
             }
             // Everything a module would bring is in the emulated kernel.
@@ -198,11 +186,7 @@ struct Found {
     any: bool,
 }
 
-fn sockstat<S: Stack>(
-    stack: &S,
-    open: &BTreeSet<SoId>,
-    options: &[&str],
-) -> Result<String, String> {
+fn sockstat<S: Stack>(stack: &S, options: &[&str]) -> Result<String, String> {
     let mut family = None;
     let mut port = None;
     let mut words = options.iter();
@@ -224,9 +208,10 @@ fn sockstat<S: Stack>(
             continue;
         }
         // A socket without a descriptor has no owner: sockstat(1) prints question marks.
-        let owner = match connection.so.filter(|so| open.contains(so)) {
-            Some(_) => format!("root {COMMAND} 1000"),
-            None => "? ? ?".to_owned(),
+        let owner = if connection.open {
+            format!("root {COMMAND} 1000")
+        } else {
+            "? ? ?".to_owned()
         };
         let (local, foreign) = (connection.local, connection.foreign);
         lines += &format!(
@@ -238,7 +223,7 @@ fn sockstat<S: Stack>(
 }
 
 /// `add SRC DST tcp SPI -A tcp-md5 "KEY" ;` of setkey(8).
-fn security_associations<S: Stack>(stack: &mut S, text: &str) -> Result<(), String> {
+fn security_associations<S: Stack>(stack: &mut S, now: Instant, text: &str) -> Result<(), String> {
     for statement in text.split(';').map(str::trim).filter(|s| !s.is_empty()) {
         let words: Vec<&str> = statement.split_whitespace().collect();
         let ["add", src, dst, "tcp", _, "-A", "tcp-md5", key] = words.as_slice() else {
@@ -248,7 +233,10 @@ fn security_associations<S: Stack>(stack: &mut S, text: &str) -> Result<(), Stri
             text.parse::<IpAddr>()
                 .map_err(|_| format!("setkey: {text}: no address"))
         };
-        stack.md5_key(Some((address(src)?, address(dst)?, key.trim_matches('"'))));
+        stack.md5_key(
+            now,
+            Some((address(src)?, address(dst)?, key.trim_matches('"'))),
+        );
     }
     Ok(())
 }

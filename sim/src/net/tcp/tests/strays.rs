@@ -6,7 +6,9 @@ use super::*;
 use crate::net::tcp::TcpOpt;
 use crate::net::tcp::wire::{Header, fill_checksum};
 use crate::packetdrill::parser::parse;
-use crate::packetdrill::run::{self, emulated::Emulated, moved::Moving};
+use crate::packetdrill::run::emulated::Emulated;
+use crate::packetdrill::run::moved::{Form, Moving};
+use crate::packetdrill::run::run;
 
 /// A listener on descriptor 3.
 const LISTENER: &str = " 0.00 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
@@ -29,12 +31,10 @@ const ACCEPT: &str = "+0.01 < . 1:1(0) ack 1 win 65535
 fn holds(parts: &[&str]) {
     let script = parse(&parts.concat(), &[]).expect("a script");
     let emulated = Emulated { seed: 1 };
-    assert_eq!(run::run(&emulated, &script).failure, None, "stays");
-    assert_eq!(
-        run::run(&Moving { emulated }, &script).failure,
-        None,
-        "moves"
-    );
+    assert_eq!(run(&emulated, &script).failure, None, "stays");
+    let form = Form::Each;
+    let moved = Moving { emulated, form }.run(&script);
+    assert_eq!(moved.failure, None, "moves");
 }
 
 /// FreeBSD commit 8af2f06a99b1; RFC 9293 section 3.10.7.4, fifth check.
