@@ -309,9 +309,9 @@ fn arp_answers_for_own_addresses_only_and_announces_new_ones() {
         }
         .emit(&arp.emit())
     };
-    one.input(ether, &ask("10.0.0.5"));
+    one.input(ether, ask("10.0.0.5"));
     assert!(one.take_output().is_none());
-    one.input(ether, &ask("10.0.0.1"));
+    one.input(ether, ask("10.0.0.1"));
     let (_, reply) = one.take_output().unwrap();
     let (header, body) = EtherHeader::parse(&reply).unwrap();
     assert_eq!(header.dst, mac(9));
@@ -336,11 +336,11 @@ fn frames_for_others_and_broadcast_pings_are_left_alone() {
         }
         .emit(&bytes)
     };
-    one.input(ether, &to(mac(7)));
+    one.input(ether, to(mac(7)));
     assert_eq!(one.ifnet(ether).unwrap().data.iqdrops, 1);
-    one.input(ether, &to(MacAddr::BROADCAST));
+    one.input(ether, to(MacAddr::BROADCAST));
     assert!(one.take_output().is_none());
-    one.input(ether, &to(mac(1)));
+    one.input(ether, to(mac(1)));
     assert!(one.take_output().is_some());
 }
 
