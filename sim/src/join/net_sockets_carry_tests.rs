@@ -45,6 +45,7 @@ fn cubic() -> Cubic {
         k: 1080,
         sum_rtt_usecs: 123_456,
         w_max: 144_800,
+        cwnd_epoch: 101_360,
         flags: 0x0b,
         min_rtt_usecs: 9_000,
         mean_rtt_usecs: 11_000,
@@ -53,6 +54,7 @@ fn cubic() -> Cubic {
         undo_t_epoch: 98_002,
         undo_k: 900,
         undo_w_max: 100_000,
+        undo_cwnd_epoch: 70_000,
     }
 }
 
@@ -66,6 +68,7 @@ fn hint() -> SackHint {
         recover_fs: 8_000,
         prr_delivered: 2_896,
         prr_out: 1_448,
+        lost_bytes: 724,
     }
 }
 

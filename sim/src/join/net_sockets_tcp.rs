@@ -154,12 +154,12 @@ fn from_timers(timers: &sock::TcpTimers, now: Instant) -> [Option<Instant>; 5] {
 }
 
 fn cubic(cubic: &Cubic, now: Ticks) -> sock::Cubic {
-    let window = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX);
     let signed = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
     sock::Cubic {
         k: cubic.k,
         sum_rtt_usecs: cubic.sum_rtt_usecs,
-        w_max: window(cubic.w_max),
+        w_max: cubic.w_max,
+        cwnd_epoch: cubic.cwnd_epoch,
         flags: cubic.flags,
         min_rtt_usecs: signed(cubic.min_rtt_usecs),
         mean_rtt_usecs: signed(cubic.mean_rtt_usecs),
@@ -167,7 +167,8 @@ fn cubic(cubic: &Cubic, now: Ticks) -> sock::Cubic {
         t_epoch: age(now, cubic.t_epoch),
         undo_t_epoch: age(now, cubic.undo_t_epoch),
         undo_k: cubic.undo_k,
-        undo_w_max: window(cubic.undo_w_max),
+        undo_w_max: cubic.undo_w_max,
+        undo_cwnd_epoch: cubic.undo_cwnd_epoch,
         ..sock::Cubic::default()
     }
 }
@@ -182,7 +183,8 @@ fn from_cubic(record: &sock::Cubic, now: Ticks) -> Cubic {
     Cubic {
         k: record.k.clamp(0, CUBIC_K_MAX),
         sum_rtt_usecs: record.sum_rtt_usecs.clamp(0, CUBIC_SUM_MAX),
-        w_max: record.w_max.into(),
+        w_max: record.w_max,
+        cwnd_epoch: record.cwnd_epoch,
         flags: record.flags,
         min_rtt_usecs: unsigned(record.min_rtt_usecs),
         mean_rtt_usecs: unsigned(record.mean_rtt_usecs),
@@ -190,7 +192,8 @@ fn from_cubic(record: &sock::Cubic, now: Ticks) -> Cubic {
         t_epoch: ago(now, record.t_epoch),
         undo_t_epoch: ago(now, record.undo_t_epoch),
         undo_k: record.undo_k.clamp(0, CUBIC_K_MAX),
-        undo_w_max: record.undo_w_max.into(),
+        undo_w_max: record.undo_w_max,
+        undo_cwnd_epoch: record.undo_cwnd_epoch,
     }
 }
 
@@ -243,7 +246,7 @@ fn hint(tp: &Tcpcb) -> sock::SackHint {
         prr_delivered: hint.prr_delivered as u32,
         prr_out: hint.prr_out as u32,
         hole_bytes: missing as i32,
-        lost_bytes: 0,
+        lost_bytes: hint.lost_bytes,
     }
 }
 
@@ -257,6 +260,7 @@ fn from_hint(record: &sock::SackHint) -> SackHint {
         recover_fs: record.recover_fs,
         prr_delivered: record.prr_delivered as i32,
         prr_out: record.prr_out as i32,
+        lost_bytes: record.lost_bytes,
     }
 }
 

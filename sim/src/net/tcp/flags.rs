@@ -77,6 +77,9 @@ pub const TF2_ECN_SND_CWR: u32 = 0x0000_0040;
 pub const TF2_ECN_SND_ECE: u32 = 0x0000_0080;
 /// Both ends do AccECN.
 pub const TF2_ACE_PERMIT: u32 = 0x0000_0100;
+/// Segments are so small that blocks reported by SACK are not looked at: a scoreboard of them
+/// would cost more than it is worth.
+pub const TF2_PROC_SACK_PROHIBIT: u32 = 0x0010_0000;
 /// Acknowledgements are not checked against the initial sequence number any more.
 pub const TF2_NO_ISS_CHECK: u32 = 0x0040_0000;
 

@@ -12,6 +12,9 @@ use super::seq::Seq;
 use super::tcpcb::{SackHint, SackHole, Timer};
 use super::wire::Segment;
 
+/// `tcprexmtthresh`: so many signs make a loss.
+pub(super) const REXMTTHRESH: u32 = 3;
+
 /// What an acknowledgement changed in the scoreboard (`sackstatus_t`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Changed {
@@ -73,10 +76,29 @@ impl Conn<'_, '_> {
         if seg.to.sacks.is_empty() {
             sweep.changed = Changed::No;
         }
+        let lost = self.sack_lost_bytes();
         let hint = &mut self.tp.sackhint;
         hint.delivered_data = sweep.delivered;
         hint.sacked_bytes = (hint.sacked_bytes + sweep.delivered - left_edge).max(0);
+        hint.lost_bytes = lost;
         sweep.changed
+    }
+
+    /// Bytes of holes above which enough was reported to call them lost (`IsLost`, RFC 6675
+    /// section 4): three blocks, or more than two segments.
+    fn sack_lost_bytes(&self) -> i32 {
+        let threshold = i64::from(REXMTTHRESH - 1) * i64::from(self.tp.t_maxseg);
+        let (mut blocks, mut bytes, mut lost) = (0, 0_i64, 0_u32);
+        let mut above = self.tp.snd_fack;
+        for hole in self.tp.snd_holes.iter().rev() {
+            bytes += i64::from(above.diff(hole.end));
+            above = hole.start;
+            blocks += 1;
+            if blocks >= REXMTTHRESH || bytes > threshold {
+                lost = lost.saturating_add(hole.end - hole.start);
+            }
+        }
+        i32::try_from(lost).unwrap_or(i32::MAX)
     }
 
     /// The highest block may lie beyond everything reported before: then a hole ends the list.
@@ -253,6 +275,7 @@ impl Conn<'_, '_> {
             sack_bytes_rexmit: 0,
             delivered_data: 0,
             sacked_bytes: 0,
+            lost_bytes: 0,
             ..*hint
         };
     }
@@ -282,18 +305,35 @@ impl Conn<'_, '_> {
     }
 
     /// After a timeout, skips what the peer already has (`tcp_sack_adjust`).
-    pub(crate) fn sack_adjust(&mut self) {
+    ///
+    /// Returns the bytes reported below `snd_nxt`, which are no longer in flight: as much may be
+    /// sent beyond the congestion window, so that acknowledgements keep coming.
+    pub(crate) fn sack_adjust(&mut self) -> u32 {
         let tp = &mut self.tp;
-        if tp.snd_holes.is_empty() || tp.snd_nxt.geq(tp.snd_fack) {
-            return;
+        let all = tp.sackhint.sacked_bytes.max(0) as u32;
+        let Some(mut cur) = tp.snd_holes.first().copied() else {
+            return 0;
+        };
+        if tp.snd_nxt.geq(tp.snd_fack) {
+            return all;
         }
-        match tp.snd_holes.iter().find(|h| tp.snd_nxt.lt(h.end)) {
-            Some(hole) if tp.snd_nxt.lt(hole.start) && tp.snd_nxt.geq(tp.snd_holes[0].end) => {
-                tp.snd_nxt = hole.start;
+        let mut sacked = 0_u32;
+        for next in tp.snd_holes.iter().skip(1) {
+            if tp.snd_nxt.lt(cur.end) {
+                return sacked;
             }
-            Some(_) => {}
-            None => tp.snd_nxt = tp.snd_fack,
+            sacked = sacked.saturating_add(next.start - cur.end);
+            if tp.snd_nxt.lt(next.start) {
+                tp.snd_nxt = next.start;
+                return sacked;
+            }
+            cur = *next;
         }
+        if tp.snd_nxt.lt(cur.end) {
+            return sacked;
+        }
+        tp.snd_nxt = tp.snd_fack;
+        all
     }
 
     /// An acknowledgement within recovery that fills no hole (`tcp_sack_partialack`).
@@ -301,20 +341,24 @@ impl Conn<'_, '_> {
         let maxseg = self.maxseg().max(1);
         self.tp.stop(Timer::Rexmt);
         self.tp.t_rtttime = 0;
-        let segs = if (ack - self.tp.snd_una) / maxseg >= 2 {
-            2
+        let acked = ack - self.tp.snd_una;
+        let segs = if acked / maxseg >= 2 { 2 } else { 1 };
+        let tp = &self.tp;
+        let hint = &tp.sackhint;
+        let rexmitted = i64::from(hint.sack_bytes_rexmit);
+        let flight = if self.tcp.sysctl.sack_revised != 0 {
+            let beyond = i64::from(tp.snd_nxt.diff(ack)) + rexmitted;
+            (beyond - i64::from(hint.sacked_bytes) - i64::from(hint.lost_bytes))
+                .max(i64::from(maxseg))
         } else {
-            1
+            rexmitted + i64::from(tp.snd_nxt.diff(tp.snd_recover)).max(0)
         };
-        let rexmitted = self.tp.sackhint.sack_bytes_rexmit.max(0) as u32;
-        let beyond = self.tp.snd_nxt - self.tp.snd_recover;
-        self.tp.snd_cwnd = rexmitted
-            .wrapping_add(beyond)
-            .wrapping_add(segs * maxseg)
-            .min(self.tp.snd_ssthresh);
+        let cwnd = flight + segs * i64::from(maxseg);
+        self.tp.snd_cwnd = cwnd.clamp(0, i64::from(self.tp.snd_ssthresh)) as u32;
+        // What goes out goes when the acknowledgement is booked: the window was measured from it, and
+        // bytes in flight are counted from snd_una.
         self.tp.set(TF_ACKNOW);
         self.rescue_hole(ack, maxseg);
-        let _ = self.output();
     }
 
     /// The rescue retransmission (RFC 6675 section 4, NextSeg rule 4): with nothing else to send, the

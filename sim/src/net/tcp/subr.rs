@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use super::Conn;
 use super::flags::{
     TF_NOOPT, TF_RCVD_TSTMP, TF_REQ_SCALE, TF_REQ_TSTMP, TF_SACK_PERMIT, TF_SIGNATURE,
+    TF2_PROC_SACK_PROHIBIT,
 };
 use super::fsm::State;
 use super::options::MAXOLEN;
@@ -242,7 +243,18 @@ impl Conn<'_, '_> {
                 mss
             }
         };
-        self.tp.t_maxseg = mss.min(offer).max(64);
+        self.set_maxseg(mss.min(offer).max(64));
+    }
+
+    /// Sets the segment size; where it is below `net.inet.tcp.mssdflt` (of IPv4, whatever the
+    /// family), SACK is not looked at any more.
+    pub(crate) fn set_maxseg(&mut self, maxseg: u32) {
+        self.tp.t_maxseg = maxseg;
+        if i64::from(maxseg) < self.tcp.sysctl.mssdflt {
+            self.tp.t_flags2 |= TF2_PROC_SACK_PROHIBIT;
+        } else {
+            self.tp.t_flags2 &= !TF2_PROC_SACK_PROHIBIT;
+        }
     }
 
     /// Settles segment size and buffer sizes when the peer's SYN is known (`tcp_mss`).
@@ -252,7 +264,7 @@ impl Conn<'_, '_> {
         let mss = self.tp.t_maxseg;
         let hiwat = self.so.so_snd.sb_hiwat;
         if hiwat < mss {
-            self.tp.t_maxseg = hiwat.max(64);
+            self.set_maxseg(hiwat.max(64));
         } else {
             let size = (hiwat.div_ceil(mss) * mss).min(sb_max);
             if size > hiwat {

@@ -129,6 +129,7 @@ variables! {
     persmax: "net.inet.tcp.persmax" = 60_000, MS;
     rexmit_initial: "net.inet.tcp.rexmit_initial" = 1_000, MS;
     rexmit_min: "net.inet.tcp.rexmit_min" = 30, MS;
+    rexmit_max: "net.inet.tcp.rexmit_max" = 64_000, MS;
     rexmit_slop: "net.inet.tcp.rexmit_slop" = 200, 0..=i64::from(i32::MAX);
     rexmit_drop_options: "net.inet.tcp.rexmit_drop_options" = 0, ANY;
     retries: "net.inet.tcp.retries" = 12, 1..=12;
@@ -151,6 +152,9 @@ variables! {
     fastopen_ccache_bucket_limit: "net.inet.tcp.fastopen.ccache_bucket_limit" = 16, 1..=i64::from(i32::MAX);
     udp_tunneling_port: "net.inet.tcp.udp_tunneling_port" = 0, 0..=65_535;
     udp_tunneling_overhead: "net.inet.tcp.udp_tunneling_overhead" = 8, 8..=1_024;
+    cc_abe: "net.inet.tcp.cc.abe" = 0, ANY;
+    newreno_beta: "net.inet.tcp.cc.newreno.beta" = 50, 1..=100;
+    newreno_beta_ecn: "net.inet.tcp.cc.newreno.beta_ecn" = 80, 1..=100;
     cubic: "net.inet.tcp.cc.algorithm_cubic" = 1, BOOL;
     maxsockbuf: "kern.ipc.maxsockbuf" = 2_097_152, 2_304..=i64::MAX;
     somaxconn: "kern.ipc.soacceptqueue" = 128, 1..=0x7fff_ffff / 3;

@@ -97,6 +97,8 @@ pub struct SackHint {
     pub prr_delivered: i32,
     /// Bytes sent in this recovery (PRR).
     pub prr_out: i32,
+    /// Bytes of the holes that the last acknowledgement gave up for lost (`IsLost`, RFC 6675).
+    pub lost_bytes: i32,
 }
 
 /// A TCP control block.

@@ -18,10 +18,10 @@ use crate::net::socket::bits::SO_KEEPALIVE;
 pub(crate) const BACKOFF: [u32; 13] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 512, 512, 512];
 /// Their sum (`tcp_totbackoff`).
 const TOTBACKOFF: i64 = 2559;
-/// `TCPTV_REXMTMAX`: the longest retransmission timeout in ticks.
-pub(crate) const REXMTMAX: i64 = 64_000;
-/// `TCPTV_PERSMAX`
+/// `TCPTV_PERSMAX`, whatever `net.inet.tcp.persmax` says.
 const PERSMAX: i32 = 60_000;
+/// `tcp_maxpersistidle`: two hours, whatever `net.inet.tcp.keepidle` says.
+const MAXPERSISTIDLE: i32 = 7_200_000;
 
 impl Conn<'_, '_> {
     /// Runs the timer that is due first; the caller has seen that it is due.
@@ -96,7 +96,7 @@ impl Conn<'_, '_> {
     fn timer_persist(&mut self) {
         let idle = self.ticks().wrapping_sub(self.tp.t_rcvtime) as i32;
         let exhausted = i64::from(self.tp.t_rxtshift) >= self.tcp.sysctl.retries
-            && (i64::from(idle) >= self.tcp.sysctl.keepidle
+            && (idle >= MAXPERSISTIDLE
                 || i64::from(idle) >= i64::from(self.rexmtval()) * TOTBACKOFF);
         let abandoned = self.tp.t_state > State::CloseWait && idle >= PERSMAX;
         if self.maxunacktime_exceeded() || exhausted || abandoned {
@@ -127,7 +127,7 @@ impl Conn<'_, '_> {
             _ => i64::from(self.rexmtval()),
         };
         let min = i64::from(self.tp.t_rttmin);
-        self.tp.t_rxtcur = self.rangeset(base * backoff, min, REXMTMAX);
+        self.tp.t_rxtcur = self.rangeset(base * backoff, min, self.tcp.sysctl.rexmit_max);
         self.detect_blackhole();
         if self.tcp.sysctl.rexmit_drop_options != 0
             && self.tp.t_state == State::SynSent
@@ -140,6 +140,10 @@ impl Conn<'_, '_> {
         self.tp.set(TF_ACKNOW);
         self.tp.t_rtttime = 0;
         self.cc_cong_signal(None, Signal::Rto);
+        if self.tp.t_state == State::SynSent {
+            // Tells cc_conn_init to start with one segment; the signal would overwrite it before.
+            self.tp.snd_cwnd = 1;
+        }
         let _ = self.output();
     }
 
@@ -147,9 +151,9 @@ impl Conn<'_, '_> {
     fn save_for_undo(&mut self) {
         let now = self.ticks();
         if self.tp.t_state == State::SynSent {
-            // Tells cc_conn_init to start with one segment.
-            self.tp.snd_cwnd = 1;
-        } else if self.tp.t_rxtshift == 1 {
+            return;
+        }
+        if self.tp.t_rxtshift == 1 {
             let tp = &mut self.tp;
             tp.snd_cwnd_prev = tp.snd_cwnd;
             tp.snd_ssthresh_prev = tp.snd_ssthresh;
@@ -212,16 +216,17 @@ impl Conn<'_, '_> {
                 tp.t_pmtud_saved_maxseg = tp.t_maxseg;
             }
             if tp.t_maxseg > hole_mss && hole_mss > dflt {
-                tp.t_maxseg = hole_mss;
+                self.set_maxseg(hole_mss);
             } else {
-                tp.t_maxseg = dflt;
                 tp.t_flags2 &= !TF2_PLPMTU_PMTUD;
+                self.set_maxseg(dflt);
             }
             self.cc_algo_conn_init();
         } else if tp.has2(TF2_PLPMTU_BLACKHOLE) && tp.t_rxtshift >= tp.t_blackhole_exit {
             tp.t_flags2 |= TF2_PLPMTU_PMTUD;
             tp.t_flags2 &= !TF2_PLPMTU_BLACKHOLE;
-            tp.t_maxseg = tp.t_pmtud_saved_maxseg;
+            let saved = tp.t_pmtud_saved_maxseg;
+            self.set_maxseg(saved);
             self.cc_algo_conn_init();
         }
     }

@@ -13,9 +13,9 @@ use super::flags::{
     TF2_ECN_PERMIT, TF2_ECN_SND_CWR,
 };
 use super::seq::Seq;
+use super::subr::maxseg;
 use super::sysctl::Sysctl;
 use super::tcpcb::{MAXWIN, RTT_SHIFT, RTTVAR_SHIFT};
-use super::timer::REXMTMAX;
 
 /// `CCF_CWND_LIMITED`: the congestion window, not the peer's, limits sending.
 const CCF_CWND_LIMITED: u32 = 0x0004;
@@ -110,7 +110,7 @@ impl Conn<'_, '_> {
         let tp = &mut self.tp;
         tp.t_ccv.bytes_this_ack = ack - tp.snd_una;
         let limited =
-            tp.snd_cwnd <= tp.snd_wnd && (!newcwv || i64::from(tp.snd_cwnd) < i64::from(pipe) * 2);
+            tp.snd_cwnd <= tp.snd_wnd && (!newcwv || u64::from(tp.snd_cwnd) < u64::from(pipe) * 2);
         if limited {
             tp.t_ccv.flags |= CCF_CWND_LIMITED;
         } else {
@@ -147,8 +147,8 @@ impl Conn<'_, '_> {
                 self.tp.t_srtt >> (RTT_SHIFT - RTTVAR_SHIFT)
             };
             let value = (self.tp.t_srtt >> 2).saturating_add(self.tp.t_rttvar) >> 1;
-            self.tp.t_rxtcur =
-                self.rangeset(i64::from(value), i64::from(self.tp.t_rttmin), REXMTMAX);
+            let (min, max) = (i64::from(self.tp.t_rttmin), self.tcp.sysctl.rexmit_max);
+            self.tp.t_rxtcur = self.rangeset(i64::from(value), min, max);
         }
         if metrics.rmx_ssthresh != 0 {
             self.tp.snd_ssthresh = metrics.rmx_ssthresh.max(2 * maxseg);
@@ -164,7 +164,7 @@ impl Conn<'_, '_> {
     /// The algorithm's own part of [`Conn::cc_conn_init`].
     pub(crate) fn cc_algo_conn_init(&mut self) {
         if self.tp.t_ccv.algo == Algorithm::Cubic {
-            self.tp.t_ccv.cubic.w_max = u64::from(self.tp.snd_cwnd);
+            self.tp.t_ccv.cubic.w_max = self.tp.snd_cwnd;
         }
     }
 
@@ -198,6 +198,9 @@ impl Conn<'_, '_> {
         if send_cwr && tp.has2(TF2_ECN_PERMIT) {
             tp.t_flags2 |= TF2_ECN_SND_CWR;
         }
+        if tp.snd_fack.lt(tp.snd_una) || tp.snd_fack.gt(tp.snd_max) {
+            tp.snd_fack = tp.snd_una;
+        }
         if let Some(ack) = ack {
             tp.t_ccv.curack = ack;
         }
@@ -225,13 +228,18 @@ impl Conn<'_, '_> {
         self.tcp.stat.sndrexmitbad += 1;
     }
 
-    /// `cc_post_recovery`
+    /// Recovery is over (`cc_post_recovery`). `snd_una` is `ack` already, so that bytes in flight
+    /// are those beyond it.
     pub(crate) fn cc_post_recovery(&mut self, ack: Seq) {
+        if self.tp.snd_fack.lt(ack) || self.tp.snd_fack.gt(self.tp.snd_max) {
+            self.tp.snd_fack = ack;
+        }
         self.tp.t_ccv.curack = ack;
         match self.tp.t_ccv.algo {
             Algorithm::NewReno => self.newreno_post_recovery(),
             Algorithm::Cubic => self.cubic_post_recovery(),
         }
+        self.tp.clear(TF_RECOVERY);
         self.tp.t_bytes_acked = 0;
         self.tp.sackhint.delivered_data = 0;
         self.tp.sackhint.prr_delivered = 0;
@@ -262,10 +270,20 @@ impl Conn<'_, '_> {
         }
     }
 
-    /// Bytes in flight (`tcp_compute_pipe`; RFC 6675 section 4).
-    pub(crate) fn compute_pipe(&self) -> i32 {
+    /// Bytes in flight (`tcp_compute_pipe`; `SetPipe` of RFC 6675 section 4): sent, neither
+    /// reported nor given up for lost, and retransmitted.
+    pub(crate) fn compute_pipe(&self) -> u32 {
         let tp = &self.tp;
-        (tp.snd_max - tp.snd_una) as i32 + tp.sackhint.sack_bytes_rexmit - tp.sackhint.sacked_bytes
+        let hint = &tp.sackhint;
+        let rexmitted = i64::from(hint.sack_bytes_rexmit);
+        let pipe = if self.tcp.sysctl.sack_revised != 0 {
+            i64::from(tp.snd_max - tp.snd_una) + rexmitted
+                - i64::from(hint.sacked_bytes)
+                - i64::from(hint.lost_bytes)
+        } else {
+            i64::from(tp.snd_nxt.diff(tp.snd_fack)) + rexmitted
+        };
+        pipe.clamp(0, i64::from(i32::MAX)) as u32
     }
 
     /// Grows the window by `incr` bytes, no further than the peer's scale can express.
@@ -277,7 +295,7 @@ impl Conn<'_, '_> {
     }
 
     /// The increment of slow start with byte counting (RFC 3465 section 2.2).
-    fn slow_start_increment(&self) -> u32 {
+    fn slow_start_increment(&self, mss: u32) -> u32 {
         let tp = &self.tp;
         // After a timeout snd_nxt lags behind: then one segment at most.
         let limit = if tp.snd_nxt == tp.snd_max {
@@ -285,8 +303,36 @@ impl Conn<'_, '_> {
         } else {
             1
         };
-        tp.t_ccv
-            .bytes_this_ack
-            .min(limit.saturating_mul(tp.t_maxseg))
+        tp.t_ccv.bytes_this_ack.min(limit.saturating_mul(mss))
+    }
+
+    /// The segment size that windows are counted in: only options that every segment carries are
+    /// taken off (`tcp_fixed_maxseg`).
+    fn cc_mss(&self) -> u32 {
+        maxseg(self.tp, true)
+    }
+
+    /// The threshold after a first timeout: this share of what the peer's window and the path
+    /// held, in whole segments and at least two (RFC 5681 equation 4).
+    fn rto_ssthresh(&self, mss: u32, share: impl Fn(u64) -> u64) -> u32 {
+        let flight = self.tp.snd_wnd.min(self.compute_pipe());
+        let segments = share(u64::from(flight)) / u64::from(mss.max(1));
+        (segments.max(2) as u32).saturating_mul(mss)
+    }
+
+    /// The window of congestion avoidance after this acknowledgement: one segment more per window
+    /// acknowledged (`newreno_cc_cwnd_in_cong_avoid`).
+    fn cong_avoid_cwnd(&mut self, mss: u32) -> u32 {
+        let abc = self.tcp.sysctl.rfc3465 != 0;
+        let tp = &mut self.tp;
+        let incr = if !abc {
+            (mss.saturating_mul(mss) / tp.snd_cwnd.max(1)).max(1)
+        } else if tp.t_ccv.flags & CCF_ABC_SENTAWND != 0 {
+            tp.t_ccv.flags &= !CCF_ABC_SENTAWND;
+            mss
+        } else {
+            return tp.snd_cwnd;
+        };
+        tp.snd_cwnd.saturating_add(incr).min(MAXWIN << tp.snd_scale)
     }
 }

@@ -35,7 +35,13 @@ impl Conn<'_, '_> {
             return self.duplicate_ack(pass);
         }
         self.tp.t_dupacks = 0;
-        if self.is_sack_recovery(&pass.seg) && pass.changed != Changed::No {
+        let informs = match pass.changed {
+            Changed::No => false,
+            Changed::Yes => self.tp.t_rxtshift == 0,
+            Changed::NewLoss => true,
+        };
+        let caught_up = self.tp.snd_nxt == self.tp.snd_max;
+        if self.is_sack_recovery(&pass.seg) && informs && caught_up {
             self.tp.t_dupacks += 1;
             let threshold = 2 * self.maxseg() as i32;
             if !self.tp.has(TF_FASTRECOVERY) && self.tp.sackhint.sacked_bytes > threshold {
@@ -118,15 +124,15 @@ impl Conn<'_, '_> {
         Ok(())
     }
 
-    /// Recovery goes on or ends; a window inflated for it is retracted.
+    /// A partial acknowledgement: recovery goes on, and a window inflated for it is retracted.
     fn retract_window(&mut self, pass: &mut Pass) {
         let ack = pass.seg.ack;
-        let partial = ack.lt(self.tp.snd_recover);
+        if !ack.lt(self.tp.snd_recover) {
+            return;
+        }
         let prr = self.tcp.sysctl.prr != 0;
         if self.tp.has(TF_FASTRECOVERY) {
-            if !partial {
-                self.cc_post_recovery(ack);
-            } else if !self.tp.has(TF_SACK_PERMIT) {
+            if !self.tp.has(TF_SACK_PERMIT) {
                 self.newreno_partial_ack(ack);
             } else if prr && !pass.seg.to.sacks.is_empty() {
                 self.tp.stop(Timer::Rexmt);
@@ -137,16 +143,12 @@ impl Conn<'_, '_> {
             } else {
                 self.sack_partialack(ack);
             }
-        } else if self.tp.has(TF_CONGRECOVERY) {
-            if !partial {
-                self.cc_post_recovery(ack);
-            } else if prr {
-                self.tp.sackhint.delivered_data = (ack - self.tp.snd_una) as i32;
-                self.tp.snd_fack = ack;
-                pass.changed = Changed::Yes;
-                self.prr_ack(pass);
-                let _ = self.output();
-            }
+        } else if self.tp.has(TF_CONGRECOVERY) && prr {
+            self.tp.sackhint.delivered_data = (ack - self.tp.snd_una) as i32;
+            self.tp.snd_fack = ack;
+            pass.changed = Changed::Yes;
+            self.prr_ack(pass);
+            let _ = self.output();
         }
     }
 
@@ -197,10 +199,11 @@ impl Conn<'_, '_> {
         if !tp.has(TF_RECOVERY) && tp.snd_una.gt(recover) && ack.leq(recover) {
             tp.snd_recover = ack - 1;
         }
-        if tp.has(TF_RECOVERY) && ack.geq(tp.snd_recover) {
-            tp.clear(TF_RECOVERY);
-        }
         tp.snd_una = ack;
+        if tp.has(TF_RECOVERY) && ack.geq(tp.snd_recover) {
+            self.cc_post_recovery(ack);
+        }
+        let tp = &mut self.tp;
         if tp.has(TF_SACK_PERMIT) && tp.snd_una.gt(tp.snd_recover) {
             tp.snd_recover = tp.snd_una;
         }
@@ -221,6 +224,7 @@ impl Conn<'_, '_> {
         match self.tp.t_state {
             State::FinWait1 => {
                 if self.so.so_rcv.state(SBS_CANTRCVMORE) {
+                    self.free_sackholes();
                     self.so.soisdisconnected(self.cx);
                     let wait = if self.tcp.sysctl.fast_finwait2_recycle != 0 {
                         self.tcp.sysctl.finwait2_timeout as u32

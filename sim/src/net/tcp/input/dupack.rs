@@ -5,14 +5,11 @@
 use super::super::Conn;
 use super::super::cc::{Ack, Signal};
 use super::super::flags::{TF_ACKNOW, TF_FASTRECOVERY, TF_SACK_PERMIT};
-use super::super::sack::Changed;
+use super::super::sack::{Changed, REXMTTHRESH};
 use super::super::seq::Seq;
 use super::super::tcpcb::Timer;
 use super::super::wire::TH_FIN;
 use super::{Exit, Pass};
-
-/// `tcprexmtthresh`
-pub(super) const REXMTTHRESH: u32 = 3;
 
 impl Conn<'_, '_> {
     /// An acknowledgement at or below `snd_una`.
@@ -59,19 +56,18 @@ impl Conn<'_, '_> {
     fn recovery_dupack(&mut self, pass: &Pass, maxseg: u32) {
         self.cc_ack_received(pass.seg.ack, Ack::Duplicate);
         let fast = self.tp.has(TF_FASTRECOVERY);
+        // What was delivered, within reason.
+        let delivered = self.tp.sackhint.delivered_data.max(0) as u32;
+        let step = delivered.min(2 * maxseg).max(maxseg);
+        let grown = self.tp.snd_cwnd.saturating_add(step);
         if self.tcp.sysctl.prr != 0 && fast && self.tp.has(TF_SACK_PERMIT) {
             self.prr_ack(pass);
-        } else if self.is_sack_recovery(&pass.seg) && fast {
-            let awnd = if self.tcp.sysctl.sack_revised != 0 {
-                self.compute_pipe()
-            } else {
-                (self.tp.snd_nxt - self.tp.snd_fack) as i32 + self.tp.sackhint.sack_bytes_rexmit
-            };
-            if i64::from(awnd) < i64::from(self.tp.snd_ssthresh) {
-                self.tp.snd_cwnd = (self.tp.snd_cwnd + maxseg).min(self.tp.snd_ssthresh);
-            }
-        } else {
-            self.tp.snd_cwnd += maxseg;
+        } else if !self.is_sack_recovery(&pass.seg) || !fast {
+            self.tp.snd_cwnd = self.tp.snd_cwnd.saturating_add(maxseg);
+        } else if self.tp.snd_nxt.lt(self.tp.snd_max) {
+            self.tp.snd_cwnd = grown;
+        } else if self.compute_pipe() < self.tp.snd_ssthresh {
+            self.tp.snd_cwnd = grown.min(self.tp.snd_ssthresh);
         }
         let _ = self.output();
     }
@@ -101,19 +97,23 @@ impl Conn<'_, '_> {
         self.tp.t_rtttime = 0;
         let sack = self.is_sack_recovery(&pass.seg);
         if prr {
-            self.prr_begin(sack, maxseg);
+            self.prr_begin(ack, sack, maxseg);
         }
+        self.tp.snd_limited = 0;
         if sack {
-            self.tp.snd_recover = self.tp.snd_nxt;
-            self.tp.snd_cwnd = maxseg;
+            // After a timeout all holes are open again.
+            self.resend_sackholes();
+            self.tp.snd_nxt = self.tp.snd_max;
+            self.tp.snd_cwnd = self.compute_pipe().saturating_add(maxseg);
             let _ = self.output();
+            self.tp.snd_cwnd = self.tp.snd_ssthresh;
             return if advances { Ok(()) } else { Err(Exit::Drop) };
         }
         self.tp.snd_nxt = ack;
         self.tp.snd_cwnd = maxseg;
         let _ = self.output();
-        let beyond = self.tp.t_dupacks.saturating_sub(self.tp.snd_limited);
-        self.tp.snd_cwnd = self.tp.snd_ssthresh + maxseg * beyond;
+        let inflated = maxseg.saturating_mul(self.tp.t_dupacks);
+        self.tp.snd_cwnd = self.tp.snd_ssthresh.saturating_add(inflated);
         if onxt.gt(self.tp.snd_nxt) {
             self.tp.snd_nxt = onxt;
         }
@@ -127,11 +127,17 @@ impl Conn<'_, '_> {
         if self.tp.t_dupacks == 1 {
             self.tp.snd_limited = 0;
         }
-        let inflight = self.tp.snd_nxt - self.tp.snd_una;
+        if self.tp.snd_nxt == self.tp.snd_max && self.tp.t_rxtshift == 0 {
+            self.tp.snd_cwnd = self.tp.snd_nxt - self.tp.snd_una;
+        }
         let allowed = self.tp.t_dupacks.saturating_sub(self.tp.snd_limited);
-        self.tp.snd_cwnd = inflight + allowed * maxseg;
-        let more = i64::from(self.so.so_snd.used()) > i64::from(inflight);
-        if more || self.tp.has(TF_ACKNOW) {
+        let allowed = allowed.saturating_mul(maxseg);
+        // What is reported is added again when the segment is planned.
+        let reported = self.sack_adjust();
+        let cwnd = self.tp.snd_cwnd.saturating_add(allowed);
+        self.tp.snd_cwnd = cwnd.saturating_sub(reported);
+        let inflight = self.tp.snd_nxt - self.tp.snd_una;
+        if self.so.so_snd.used() >= inflight || self.tp.has(TF_ACKNOW) {
             let _ = self.output();
         }
         let sent = self.tp.snd_max - oldmax;

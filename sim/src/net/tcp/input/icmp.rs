@@ -155,7 +155,10 @@ impl Conn<'_, '_> {
     /// Sends what was too long again in smaller segments (`tcp_mtudisc`).
     fn mtudisc(&mut self, mtu: u32) {
         self.mss_update(None, Some(mtu));
-        self.tp.t_maxseg = self.tp.t_maxseg.min(self.so.so_snd.sb_hiwat.max(1));
+        let hiwat = self.so.so_snd.sb_hiwat.max(1);
+        if hiwat < self.tp.t_maxseg {
+            self.set_maxseg(hiwat);
+        }
         self.tp.t_rtttime = 0;
         self.tp.snd_nxt = self.tp.snd_una;
         self.free_sackholes();

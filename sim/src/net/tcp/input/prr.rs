@@ -4,20 +4,20 @@
 
 use super::super::Conn;
 use super::super::flags::{TF_CONGRECOVERY, TF_FASTRECOVERY};
-use super::super::sack::Changed;
+use super::super::sack::{Changed, REXMTTHRESH};
+use super::super::seq::Seq;
 use super::Pass;
-use super::dupack::REXMTTHRESH;
 
 impl Conn<'_, '_> {
-    /// Recovery begins.
-    pub(super) fn prr_begin(&mut self, sack: bool, maxseg: u32) {
+    /// Recovery begins, on this acknowledgement.
+    pub(super) fn prr_begin(&mut self, ack: Seq, sack: bool, maxseg: u32) {
         let tp = &mut self.tp;
         tp.sackhint.prr_delivered = if sack {
-            // The segments of limited transmit don't count.
-            maxseg as i32
+            // What limited transmit answered counts.
+            let answered = (tp.snd_limited + 1).saturating_mul(maxseg);
+            answered.min(tp.snd_max - ack) as i32
         } else {
-            let inflight = (tp.snd_max - tp.snd_una) as i32;
-            inflight.min((tp.t_dupacks.min(i32::MAX as u32 / 65_536) * maxseg) as i32)
+            maxseg as i32
         };
         tp.sackhint.recover_fs = (tp.snd_nxt - tp.snd_una).max(1);
     }
@@ -29,11 +29,7 @@ impl Conn<'_, '_> {
         let tp = &self.tp;
         let congestion_only = tp.has(TF_CONGRECOVERY) && !tp.has(TF_FASTRECOVERY);
         let (delivered, pipe) = if sack || congestion_only {
-            let pipe = if self.tcp.sysctl.sack_revised != 0 {
-                i64::from(self.compute_pipe())
-            } else {
-                i64::from(tp.snd_nxt - tp.snd_fack) + i64::from(tp.sackhint.sack_bytes_rexmit)
-            };
+            let pipe = i64::from(self.compute_pipe());
             (i64::from(tp.sackhint.delivered_data), pipe)
         } else {
             let outstanding = i64::from(tp.snd_recover.diff(tp.snd_una));
@@ -54,9 +50,7 @@ impl Conn<'_, '_> {
         let grant = segs * maxseg;
         let cwnd = if tp.has(TF_FASTRECOVERY) {
             if sack {
-                i64::from(tp.snd_nxt.diff(tp.snd_recover))
-                    + i64::from(tp.sackhint.sack_bytes_rexmit)
-                    + grant
+                pipe - delivered + grant
             } else {
                 i64::from(tp.snd_max - tp.snd_una) + grant
             }

@@ -4,7 +4,6 @@
 use super::super::Conn;
 use super::super::flags::TF2_FBYTES_COMPLETE;
 use super::super::tcpcb::{DELTA_SHIFT, RTT_SHIFT, RTTVAR_SHIFT};
-use super::super::timer::REXMTMAX;
 use super::Pass;
 use crate::net::sockbuf::SB_AUTOSIZE;
 
@@ -52,7 +51,7 @@ impl Conn<'_, '_> {
         tp.t_rxtshift = 0;
         let min = i64::from(tp.t_rttmin.max(rtt.saturating_add(2)));
         let value = i64::from(self.rexmtval());
-        self.tp.t_rxtcur = self.rangeset(value, min, REXMTMAX);
+        self.tp.t_rxtcur = self.rangeset(value, min, self.tcp.sysctl.rexmit_max);
         self.tp.t_softerror = None;
     }
 

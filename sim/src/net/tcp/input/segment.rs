@@ -6,7 +6,7 @@ use super::super::Conn;
 use super::super::cc::{Ack, Signal};
 use super::super::flags::{
     TF_ACKNOW, TF_DELACK, TF_NEEDFIN, TF_NEEDSYN, TF_PREVVALID, TF_RCVD_TSTMP, TF_RECOVERY,
-    TF_RXWIN0SENT, TF_SACK_PERMIT,
+    TF_RXWIN0SENT, TF_SACK_PERMIT, TF2_PROC_SACK_PROHIBIT,
 };
 use super::super::fsm::State;
 use super::super::respond::Reason;
@@ -98,6 +98,9 @@ impl Conn<'_, '_> {
         self.tp.t_rcvtime = self.ticks();
         if self.ecn_input_segment(&pass.seg) {
             self.cc_cong_signal(Some(ack), Signal::Ecn);
+        }
+        if self.tp.has2(TF2_PROC_SACK_PROHIBIT) {
+            pass.seg.to.sacks.clear();
         }
         self.echoed_timestamp(pass);
         Ok(())
@@ -223,8 +226,8 @@ impl Conn<'_, '_> {
             self.activate(Timer::Rexmt, rxtcur);
         }
         self.cx.wakeup(self.so.id, SoWait::Snd);
-        let end = self.tp.snd_una + self.so.so_snd.used();
-        if end.geq(self.tp.snd_max) || self.tp.has(TF_ACKNOW) {
+        let inflight = self.tp.snd_max - self.tp.snd_una;
+        if self.so.so_snd.used() >= inflight || self.tp.has(TF_ACKNOW) {
             let _ = self.output();
         }
         Err(Exit::CheckDelack)

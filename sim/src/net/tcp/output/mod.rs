@@ -16,6 +16,7 @@ use super::flags::{
     TF_NOOPT, TF_SACK_PERMIT,
 };
 use super::fsm::State;
+use super::sack::REXMTTHRESH;
 use super::tcpcb::{Ticks, Timer};
 use super::wire::{TH_FIN, TH_RST, TH_SYN};
 use crate::errno::Errno;
@@ -87,16 +88,19 @@ impl Conn<'_, '_> {
 
     /// Determines text and flags of the next segment.
     fn plan(&mut self) -> Plan {
-        if self.tp.has(TF_SACK_PERMIT) && self.tp.snd_nxt.lt(self.tp.snd_max) {
-            self.sack_adjust();
-        }
+        let scoreboard = self.tp.has(TF_SACK_PERMIT) && self.tp.sackhint.nexthole.is_some();
+        let reported = if scoreboard && !self.tp.has(TF_FASTRECOVERY) {
+            self.sack_adjust()
+        } else {
+            0
+        };
         let mut plan = Plan {
             flags: self.tp.t_state.outflags(),
             len: 0,
             off: i64::from(self.tp.snd_nxt.diff(self.tp.snd_una)),
             hole: None,
             sendalot: false,
-            sendwin: self.tp.snd_wnd.min(self.tp.snd_cwnd),
+            sendwin: (self.tp.snd_wnd).min(self.tp.snd_cwnd.saturating_add(reported)),
             recwin: 0,
         };
         let rexmitted = self.plan_hole(&mut plan);
@@ -127,16 +131,26 @@ impl Conn<'_, '_> {
         plan
     }
 
-    /// In recovery, text that the scoreboard says is lost goes first (RFC 6675 section 5).
+    /// In recovery, text that the scoreboard says is lost goes first (RFC 6675 section 5); likewise
+    /// where duplicates after a timeout tell of it.
     ///
-    /// Returns the bytes retransmitted in this recovery so far.
+    /// Returns the bytes retransmitted so far, where the scoreboard was asked. A hole is planned even
+    /// where the window has no room for it: new text does not overtake it.
     fn plan_hole(&mut self, plan: &mut Plan) -> u32 {
-        if !self.tp.has(TF_SACK_PERMIT) || !self.tp.has(TF_FASTRECOVERY) {
+        let tp = &self.tp;
+        let fast = tp.has(TF_FASTRECOVERY);
+        let lagging = tp.snd_nxt.lt(tp.snd_max) && tp.t_dupacks >= REXMTTHRESH;
+        if !tp.has(TF_SACK_PERMIT) || !(fast || lagging) {
             return 0;
         }
         let (hole, rexmitted) = self.sack_output();
         let Some(index) = hole else { return rexmitted };
-        let cwin = plan.sendwin.saturating_sub(rexmitted);
+        let used = if fast {
+            i64::from(self.compute_pipe())
+        } else {
+            plan.off
+        };
+        let cwin = (i64::from(plan.sendwin) - used).max(0);
         let hole = self.tp.snd_holes[index];
         // What lies beyond the recovery point waits for the next recovery.
         let end = if hole.end.gt(self.tp.snd_recover) {
@@ -147,13 +161,13 @@ impl Conn<'_, '_> {
         } else {
             hole.end
         };
-        let len = cwin.min(end - hole.rxmit);
-        if len > 0 {
-            plan.len = i64::from(len);
-            plan.off = i64::from(hole.rxmit - self.tp.snd_una);
-            plan.hole = Some(index);
-            plan.sendalot = true;
+        let wanted = i64::from(end.diff(hole.rxmit));
+        plan.len = wanted.min(cwin);
+        plan.sendalot = cwin > wanted;
+        if plan.len > 0 {
+            plan.off = i64::from(hole.rxmit.diff(self.tp.snd_una));
         }
+        plan.hole = Some(index);
         rexmitted
     }
 
@@ -175,16 +189,12 @@ impl Conn<'_, '_> {
 
     /// New data, or old data after a timeout: as far as the windows reach.
     fn plan_new(&mut self, plan: &mut Plan, rexmitted: u32) {
-        let avail = self.so.so_snd.used();
-        if rexmitted == 0 {
-            plan.len = i64::from(avail.min(plan.sendwin)) - plan.off;
-            return;
-        }
-        plan.len = i64::from(avail.min(self.tp.snd_wnd)) - plan.off;
-        if plan.len > 0 {
-            let beyond = i64::from(self.tp.snd_nxt.diff(self.tp.snd_recover)).max(0);
-            let cwin = i64::from(self.tp.snd_cwnd) - beyond - i64::from(rexmitted);
-            plan.len = plan.len.min(cwin.max(0));
+        let reach = i64::from(self.so.so_snd.used().min(plan.sendwin));
+        if rexmitted == 0 || self.tp.snd_nxt.lt(self.tp.snd_max) {
+            plan.len = reach - plan.off;
+        } else {
+            // All holes are sent again.
+            plan.len = (reach - i64::from(self.compute_pipe()).max(plan.off)).max(0);
         }
     }
 

@@ -202,7 +202,7 @@ impl Conn<'_, '_> {
         let seq = hole.rxmit;
         hole.rxmit += plan.len as u32;
         if lrd && hole.rxmit.geq(hole.end) {
-            hole.rxmit = recover;
+            hole.rxmit = hole.rxmit.max(recover);
         }
         self.tp.sackhint.sack_bytes_rexmit += plan.len as i32;
         seq
@@ -326,6 +326,10 @@ impl Conn<'_, '_> {
         {
             self.clean_dsack_blocks();
         }
+        // After a timeout the scoreboard pulls the next number along.
+        if let Some(hole) = plan.hole.and_then(|h| self.tp.snd_holes.get(h)) {
+            self.tp.snd_nxt = self.tp.snd_nxt.max(hole.rxmit.min(hole.end));
+        }
         self.tcp.stat.sndtotal += 1;
         let adv = self.tp.rcv_nxt + plan.recwin;
         if adv.gt(self.tp.rcv_adv) {
@@ -368,7 +372,7 @@ impl Conn<'_, '_> {
                 Err(errno)
             }
             Errno::ENOBUFS => {
-                self.tp.snd_cwnd = self.tp.t_maxseg;
+                self.tp.snd_cwnd = self.maxseg();
                 Ok(false)
             }
             Errno::EMSGSIZE => {

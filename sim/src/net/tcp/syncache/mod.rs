@@ -24,7 +24,7 @@ use super::respond::Outgoing;
 use super::seq::Seq;
 use super::siphash::{fold, octets, siphash24};
 use super::tcpcb::{MAXWIN, ticks};
-use super::timer::{BACKOFF, REXMTMAX};
+use super::timer::BACKOFF;
 use super::wire::{Header, Segment, TH_ACK, TH_CWR, TH_ECE, TH_SYN};
 use super::{Conninfo, Tcp, Tcpcb};
 use crate::errno::Errno;
@@ -177,7 +177,9 @@ impl Tcp {
             initial
         } else {
             let backoff = BACKOFF.get(sc.sc_rxmits as usize).copied().unwrap_or(512);
-            (initial * i64::from(backoff) + slop).max(min).min(REXMTMAX)
+            (initial * i64::from(backoff) + slop)
+                .max(min)
+                .min(self.sysctl.rexmit_max)
         };
         let at = now.after(Duration::from_millis(rexmt as u64));
         if let Some(old) = sc.sc_rxttime.replace(at) {
