@@ -46,7 +46,8 @@ pub enum Op {
 pub const SOL_SOCKET: i32 = 0xffff;
 /// `IPPROTO_TCP`
 pub const TCP: i32 = 6;
-const SO_LINGER: i32 = 0x80;
+/// `SO_LINGER`
+pub const SO_LINGER: i32 = 0x80;
 const SO_SNDBUF: i32 = 0x1001;
 const SO_RCVBUF: i32 = 0x1002;
 const TCP_MD5SIG: i32 = 16;

@@ -366,7 +366,8 @@ fn acknowledgement(own: &mut Half, peer: &Half, seg: &Seg, shrank: bool) -> Resu
 fn timestamps(own: &mut Half, peer: &Half, seg: &Seg) -> Result<(), String> {
     let agreed = own.timestamps && peer.timestamps;
     let Some((val, ecr)) = seg.options.ts else {
-        let due = agreed && !seg.has(SYN) && peer.isn.is_some();
+        // It is agreed upon once the sender takes up the peer's SYN, which it then acknowledges.
+        let due = agreed && !seg.has(SYN) && seg.has(ACK);
         return if due {
             Err("no timestamp".into())
         } else {

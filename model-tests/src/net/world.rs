@@ -8,6 +8,7 @@
 
 mod host;
 mod judge;
+pub mod pairs;
 mod plan;
 
 use std::collections::BTreeMap;

@@ -13,3 +13,4 @@ mod packetdrill;
 mod pid;
 mod sock;
 mod tcp;
+mod tcp_states;

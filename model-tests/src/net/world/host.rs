@@ -135,6 +135,16 @@ impl Host {
         self
     }
 
+    /// The same host once more.
+    pub(super) fn duplicate(&self) -> Self {
+        assert!(self.away.is_none(), "on its way");
+        Self {
+            stack: self.stack.clone(),
+            away: None,
+            ..*self
+        }
+    }
+
     pub(super) fn clock(&self, now: Duration) -> Instant {
         Instant::BOOT.after(self.uptime.plus(now))
     }
