@@ -89,9 +89,17 @@ impl World {
         }
         let app = |n: usize, host: usize| {
             let conn = &plan.conns[n];
-            let at = SocketAddr::new(ip(1 - conn.active, kind.v6), 80 + n as u16);
+            let at = SocketAddr::new(
+                ip(1 - conn.active, kind.v6),
+                80 + if plan.one_port { 0 } else { n as u16 },
+            );
             let (role, start) = if host == conn.active {
                 (Role::Connects(at), conn.start)
+            } else if plan.one_port {
+                (
+                    Role::Accepts(at),
+                    conn.start.minus(Duration::from_millis(100)),
+                )
             } else {
                 (Role::Accepts(at), Duration::ZERO)
             };

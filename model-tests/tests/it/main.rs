@@ -13,4 +13,5 @@ mod packetdrill;
 mod pid;
 mod sock;
 mod tcp;
+mod tcp_moves;
 mod tcp_states;

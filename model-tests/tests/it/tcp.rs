@@ -191,7 +191,7 @@ fn cases(default: u32) -> ProptestConfig {
     }
 }
 
-fn same(there: &Outcome, here: &Outcome) {
+pub(crate) fn same(there: &Outcome, here: &Outcome) {
     let differ = there
         .trace
         .iter()

@@ -74,6 +74,9 @@ pub struct Plan {
     pub heals: Duration,
     /// The connections.
     pub conns: Vec<Conn>,
+    /// All connections are to the same port, each listened for from 100 ms before its start: the
+    /// one before must have ended, and its active end closed first.
+    pub one_port: bool,
     /// Moves that take no time: after the event with this number, of host 0 (bit 0) and 1 (bit 1).
     pub moves: BTreeMap<u64, u8>,
     /// Moves after every event, as `moves`.
@@ -103,6 +106,7 @@ impl Plan {
             cuts: Vec::new(),
             heals: Duration::ZERO,
             conns: Vec::new(),
+            one_port: false,
             moves: BTreeMap::new(),
             every: 0,
             pauses: Vec::new(),
