@@ -29,7 +29,7 @@ pub(crate) fn table() {
     println!("|---|---|---|---|---|");
     let runs = [
         ("plain", None),
-        ("moved after every event", Some(Form::Each)),
+        ("moved after every event", Some(Form::Every)),
         ("a run for each event, moved after it", Some(Form::Once)),
     ];
     for (run, form) in runs {

@@ -53,8 +53,10 @@ pub(super) struct Args {
 /// When the instance moves.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Migrate {
-    /// After each packet in, packet out, beginning, sleep and end of a system call, and callout: one run.
+    /// At each packet in, packet out, beginning, sleep and end of a system call, and callout: both of the below.
     Each,
+    /// After every one of these, in one run.
+    Every,
     /// After one of these, and the rest of the script to its end without another move: a run for each.
     Once,
 }
@@ -63,6 +65,7 @@ impl Args {
     fn form(&self) -> Option<Form> {
         match (self.migrate, self.migrate_at) {
             (Some(Migrate::Each), _) => Some(Form::Each),
+            (Some(Migrate::Every), _) => Some(Form::Every),
             (Some(Migrate::Once), _) => Some(Form::Once),
             (None, event) => event.map(Form::At),
         }

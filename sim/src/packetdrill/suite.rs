@@ -224,7 +224,7 @@ pub fn run_one<R: RunScript>(how: &R, path: &Path, settings: &Settings) -> Repor
                 None => None,
             };
             let (outcome, written) = watched(how, &script, settings.manner, capture);
-            let exfail = path.with_extension("exfail").is_file();
+            let exfail = path.with_extension("exfail").is_file() && !outcome.move_seen;
             report.verdict = match (outcome.failure.is_some(), exfail) {
                 (false, false) => Verdict::Passed,
                 (true, false) => Verdict::Failed,

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
+use super::ast::Script;
 use super::report::{all_valid, all_well, count, describe, json, junit, table};
 use super::run::emulated::Emulated;
+use super::run::moved::RunScript;
+use super::run::{Manner, Outcome, Watch};
 use super::suite::{Report, Settings, Verdict, find, run_all, run_one};
 use std::path::PathBuf;
 
@@ -136,6 +139,30 @@ fn what_is_no_script_is_told_by_what_it_is() {
     assert!(told[2].contains("expected an event"), "{}", told[2]);
     assert!(told[3].contains("longer than"), "{}", told[3]);
     assert!(told[4].contains("word.pkt:2:22: expected"), "{}", told[4]);
+    std::fs::remove_dir_all(&root).unwrap();
+}
+
+/// Runs a script plain, and says whether a move made a difference.
+struct Seen(bool);
+
+impl RunScript for Seen {
+    fn run_script<'w>(&self, script: &Script, manner: Manner, watch: &'w mut Watch<'w>) -> Outcome {
+        let outcome = Emulated { seed: 1 }.run_script(script, manner, watch);
+        let move_seen = self.0;
+        Outcome {
+            move_seen,
+            ..outcome
+        }
+    }
+}
+
+#[test]
+fn a_move_that_is_seen_is_a_failure_even_where_the_script_is_expected_to_fail() {
+    let files: [(&str, &[u8]); 2] = [("one.pkt", b"0 `false`\n"), ("one.exfail", b"")];
+    let root = folder("exfail", &files);
+    let verdict = |seen| run_one(&Seen(seen), &root.join("one.pkt"), &Settings::default()).verdict;
+    assert_eq!(verdict(false), Verdict::FailedAsExpected);
+    assert_eq!(verdict(true), Verdict::Failed);
     std::fs::remove_dir_all(&root).unwrap();
 }
 

@@ -115,6 +115,8 @@ pub struct Outcome {
     pub moves: usize,
     /// The event after which one move alone makes a difference.
     pub culprit: Option<usize>,
+    /// A move makes a difference: that is the failure then, and none that a suite can expect.
+    pub move_seen: bool,
 }
 
 impl Outcome {
@@ -130,6 +132,7 @@ impl Outcome {
             runs: 1,
             moves: 0,
             culprit: None,
+            move_seen: false,
         }
     }
 
@@ -250,6 +253,7 @@ pub fn run_watched<'w, M: MakeStack>(
         runs: 1,
         moves: 0,
         culprit: None,
+        move_seen: false,
     }
 }
 

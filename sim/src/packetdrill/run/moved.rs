@@ -5,9 +5,10 @@
 //! moments, the same returns of its calls, the same callouts. So a script is run plain first, and what happens
 //! with moves is compared with that, event by event. What the script itself makes of it is then the same too.
 //!
-//! * [`Form::Each`]: one more run, with a move after every event. Nothing is missed that two moves do together.
+//! * [`Form::Every`]: one more run, with a move after every event. Nothing is missed that two moves do together.
 //! * [`Form::Once`]: one more run for every event, with one move after it and none before or later. So the
 //!   event is known at which an image lacks something.
+//! * [`Form::Each`]: both.
 
 use super::emulated::{Emulated, Moves, Travelling};
 use super::stack::Happened;
@@ -31,8 +32,10 @@ impl RunScript for Emulated {
 /// When the instance moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// After each event, in one run.
+    /// After each event, in one run, and then in a run of its own for each: [`Form::Every`] and [`Form::Once`].
     Each,
+    /// After every event, in one run.
+    Every,
     /// After each event, in a run of its own that goes on to the end.
     Once,
     /// After this event only, counted from 1.
@@ -81,7 +84,17 @@ impl Comparison<'_> {
     pub(super) fn with(&self, plain: Outcome, form: Form) -> Outcome {
         let events = plain.happened.len();
         match form {
-            Form::Each => self.each(plain),
+            Form::Each => {
+                let every = self.every(plain);
+                if every.move_seen {
+                    return every;
+                }
+                let (runs, moves) = (every.runs, every.moves);
+                let once = self.once(every, 1..=events);
+                let (runs, moves) = (runs + once.runs - 1, moves + once.moves);
+                once.having(runs, moves)
+            }
+            Form::Every => self.every(plain),
             Form::Once => self.once(plain, 1..=events),
             Form::At(event) if (1..=events).contains(&event) => self.once(plain, event..=event),
             Form::At(event) => {
@@ -103,7 +116,7 @@ impl Comparison<'_> {
         run_watched(&travelling, self.script, self.manner, &mut |_, _, _| {})
     }
 
-    fn each(&self, plain: Outcome) -> Outcome {
+    fn every(&self, plain: Outcome) -> Outcome {
         let moved = self.moving(Moves::Each);
         let moves = moved.happened.len();
         let Some(difference) = difference(&plain, &moved) else {
@@ -118,7 +131,13 @@ impl Comparison<'_> {
         let what = "moves after every event, though none alone";
         let (runs, moves) = (searched.runs + 1, searched.moves + moves);
         let failure = Some(difference.failure(&plain, what.to_owned()));
-        Outcome { failure, ..plain }.having(runs, moves)
+        let move_seen = true;
+        Outcome {
+            failure,
+            move_seen,
+            ..plain
+        }
+        .having(runs, moves)
     }
 
     fn once(&self, plain: Outcome, events: RangeInclusive<usize>) -> Outcome {
@@ -137,6 +156,7 @@ impl Comparison<'_> {
             let failed = Outcome {
                 failure: Some(Failure { line, ..failure }),
                 culprit: Some(event),
+                move_seen: true,
                 ..plain
             };
             return failed.having(runs, runs - 1);
