@@ -128,6 +128,8 @@ pub fn vnet_record(
         output: _,
         deliveries: _,
         stats: _,
+        // Found out again.
+        routed: _,
     } = ip;
     let (fresh, fresh_tcp) = (IpStack::new(Rng::new(0, "defaults")), Sysctl::default());
     let of_ip = IpStack::SYSCTL_NAMES
@@ -241,7 +243,7 @@ pub fn restore_ifnet(record: &schema::Ifnet, ip: &mut IpStack) -> Result<IfIndex
         (IfType::Ether, Some(mac)) => IfKind::Ethernet { mac: MacAddr(mac) },
         (IfType::Ether, None) => return Err(Unfit::Conflict(Errno::EINVAL)),
     };
-    if let Some(old) = ip.ifnets.get(&index) {
+    if let Some(old) = ip.ifnets.get(index) {
         if old.kind != IfKind::Loopback || kind != IfKind::Loopback {
             return Err(Unfit::Conflict(Errno::EEXIST));
         }

@@ -42,7 +42,7 @@ pub(super) fn loopback(
         }
         list.push(LoopbackPacket {
             remaining: due.since(now),
-            packet: Bytes::copy(packet.bytes())?,
+            packet: Bytes::copy(&packet.completed())?,
         })?;
     }
     Ok(some(list))

@@ -59,7 +59,8 @@ impl From<Errno> for SoError {
 
 /// The IP layer as a transport sees it.
 pub trait IpLayer {
-    /// Routes and sends a packet (`ip_output`, `ip6_output`); the transport's checksum is filled in.
+    /// Routes and sends a packet (`ip_output`, `ip6_output`). The transport's checksum is made here
+    /// where it was left open ([`IpPacket::delay_cksum`]) and the interface does not take it so.
     ///
     /// A packet longer than the route's MTU is fragmented, or refused with `EMSGSIZE` where `df` is
     /// set. Other errors are the route's (`EHOSTUNREACH`, `ENETUNREACH`, `ENETDOWN`) or the

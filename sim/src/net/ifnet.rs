@@ -92,6 +92,75 @@ impl Ifnet {
     }
 }
 
+/// The interfaces of a vnet in the order of their indexes: few, so that to walk them is quickest.
+#[derive(Clone, Debug, Default)]
+pub struct Ifnets {
+    list: Vec<(IfIndex, Ifnet)>,
+    generation: u64,
+}
+
+/// What was found out about them does not tell them apart.
+impl PartialEq for Ifnets {
+    fn eq(&self, other: &Self) -> bool {
+        self.list == other.list
+    }
+}
+
+impl Eq for Ifnets {}
+
+impl Ifnets {
+    /// Changes with every change that may alter where a packet goes.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    fn position(&self, index: IfIndex) -> Option<usize> {
+        self.list.iter().position(|(at, _)| *at == index)
+    }
+
+    /// One interface.
+    pub fn get(&self, index: IfIndex) -> Option<&Ifnet> {
+        Some(&self.list.get(self.position(index)?)?.1)
+    }
+
+    /// One interface, to be changed.
+    pub fn get_mut(&mut self, index: IfIndex) -> Option<&mut Ifnet> {
+        self.generation += 1;
+        let at = self.position(index)?;
+        Some(&mut self.list.get_mut(at)?.1)
+    }
+
+    /// One interface, only its counters to be changed.
+    pub(crate) fn counting(&mut self, index: IfIndex) -> Option<&mut Ifnet> {
+        let at = self.position(index)?;
+        Some(&mut self.list.get_mut(at)?.1)
+    }
+
+    /// Adds an interface; one with this index is replaced.
+    pub fn insert(&mut self, index: IfIndex, ifnet: Ifnet) {
+        self.remove(index);
+        let at = self.list.partition_point(|(other, _)| *other < index);
+        self.list.insert(at, (index, ifnet));
+    }
+
+    /// Takes an interface out.
+    pub fn remove(&mut self, index: IfIndex) -> Option<Ifnet> {
+        self.generation += 1;
+        let at = self.position(index)?;
+        Some(self.list.remove(at).1)
+    }
+
+    /// The interfaces with their indexes.
+    pub fn iter(&self) -> impl Iterator<Item = (IfIndex, &Ifnet)> {
+        self.list.iter().map(|(index, ifnet)| (*index, ifnet))
+    }
+
+    /// The interfaces.
+    pub fn values(&self) -> impl Iterator<Item = &Ifnet> {
+        self.list.iter().map(|(_, ifnet)| ifnet)
+    }
+}
+
 /// The broadcast address of an IPv4 subnet; `None` where it has none (RFC 3021: /31, /32).
 pub fn broadcast_of(addr: IpAddr, prefix_len: u8) -> Option<Ipv4Addr> {
     match addr {

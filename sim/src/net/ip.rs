@@ -19,17 +19,18 @@ mod icmp;
 mod icmp6;
 mod input;
 mod output;
+mod routed;
 mod sysctl;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use super::bandlim::{Bandlim, Bandlims};
 use super::cx::IcmpError;
 use super::ether::MacAddr;
-use super::ifnet::{IfAddr, IfIndex, IfKind, Ifnet, in_prefix};
+use super::ifnet::{IfAddr, IfIndex, IfKind, Ifnet, Ifnets, in_prefix};
 use super::ipv4::Ipv4Header;
 use super::ipv6::Ipv6Header;
 use super::lltable::{LlAction, LlTable};
@@ -39,6 +40,7 @@ use super::route::{Fib, Route, RouteOrigin};
 use crate::errno::Errno;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
+use routed::Routed;
 
 /// Time that a packet spends in the loopback queue.
 pub const LOOPBACK_DELAY: Duration = Duration::from_micros(1);
@@ -152,7 +154,7 @@ pub struct IpStats {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IpStack {
     pub(crate) now: Instant,
-    pub(crate) ifnets: BTreeMap<IfIndex, Ifnet>,
+    pub(crate) ifnets: Ifnets,
     pub(crate) next_ifindex: u32,
     pub(crate) fib: Fib,
     pub(crate) lltable: LlTable,
@@ -165,6 +167,7 @@ pub struct IpStack {
     pub(crate) loopback: VecDeque<(Instant, OutPacket)>,
     pub(crate) output: VecDeque<(IfIndex, Vec<u8>)>,
     pub(crate) deliveries: VecDeque<Delivery>,
+    pub(crate) routed: Routed,
     /// Tunables.
     pub sysctls: IpSysctls,
     /// Counters.
@@ -187,7 +190,7 @@ impl IpStack {
     pub fn new(mut rng: Rng) -> Self {
         Self {
             now: Instant::BOOT,
-            ifnets: BTreeMap::new(),
+            ifnets: Ifnets::default(),
             next_ifindex: 1,
             fib: Fib::default(),
             lltable: LlTable::default(),
@@ -200,6 +203,7 @@ impl IpStack {
             loopback: VecDeque::new(),
             output: VecDeque::new(),
             deliveries: VecDeque::new(),
+            routed: Routed::default(),
             sysctls: IpSysctls::default(),
             stats: IpStats::default(),
         }
@@ -231,7 +235,7 @@ impl IpStack {
     /// # Errors
     /// `ENXIO` where there is no such interface.
     pub fn if_detach(&mut self, index: IfIndex) -> Result<Ifnet, Errno> {
-        let ifnet = self.ifnets.remove(&index).ok_or(Errno::ENXIO)?;
+        let ifnet = self.ifnets.remove(index).ok_or(Errno::ENXIO)?;
         self.fib.delete_interface(index);
         self.lltable.flush_interface(index);
         self.output.retain(|(at, _)| *at != index);
@@ -259,7 +263,7 @@ impl IpStack {
     /// Gives an interface an address without telling anybody: a restored host announces itself when
     /// it goes on.
     pub(crate) fn ifaddr_install(&mut self, index: IfIndex, ifa: IfAddr) -> Result<(), Errno> {
-        let ifnet = self.ifnets.get_mut(&index).ok_or(Errno::ENXIO)?;
+        let ifnet = self.ifnets.get_mut(index).ok_or(Errno::ENXIO)?;
         ifnet.addrs.push(ifa);
         let connected = Route {
             dst: ifa.addr,
@@ -278,7 +282,7 @@ impl IpStack {
     /// # Errors
     /// `ENXIO` where there is no such interface, `EADDRNOTAVAIL` where it lacks the address.
     pub fn ifaddr_delete(&mut self, index: IfIndex, addr: IpAddr) -> Result<(), Errno> {
-        let ifnet = self.ifnets.get_mut(&index).ok_or(Errno::ENXIO)?;
+        let ifnet = self.ifnets.get_mut(index).ok_or(Errno::ENXIO)?;
         let at = ifnet
             .addrs
             .iter()
@@ -324,7 +328,7 @@ impl IpStack {
         prefix_len: u8,
         ifindex: IfIndex,
     ) -> Result<(), Errno> {
-        if !self.ifnets.contains_key(&ifindex) {
+        if self.ifnets.get(ifindex).is_none() {
             return Err(Errno::ENXIO);
         }
         let route = Route {
@@ -339,17 +343,17 @@ impl IpStack {
 
     /// The interfaces in the order of their indexes.
     pub fn ifnets(&self) -> impl Iterator<Item = (IfIndex, &Ifnet)> {
-        self.ifnets.iter().map(|(index, ifnet)| (*index, ifnet))
+        self.ifnets.iter()
     }
 
     /// One interface.
     pub fn ifnet(&self, index: IfIndex) -> Option<&Ifnet> {
-        self.ifnets.get(&index)
+        self.ifnets.get(index)
     }
 
     /// One interface, to be changed.
     pub fn ifnet_mut(&mut self, index: IfIndex) -> Option<&mut Ifnet> {
-        self.ifnets.get_mut(&index)
+        self.ifnets.get_mut(index)
     }
 
     /// The interface with this name.
@@ -456,7 +460,7 @@ impl IpStack {
         let all: Vec<(IfIndex, IpAddr)> = self
             .ifnets
             .iter()
-            .flat_map(|(index, i)| i.addrs.iter().map(|a| (*index, a.addr)))
+            .flat_map(|(index, i)| i.addrs.iter().map(move |a| (index, a.addr)))
             .collect();
         for (index, addr) in all {
             self.announce_addr(index, addr);
@@ -477,7 +481,7 @@ impl IpStack {
     }
 
     pub(crate) fn mac_of(&self, index: IfIndex) -> Option<MacAddr> {
-        match self.ifnets.get(&index)?.kind {
+        match self.ifnets.get(index)?.kind {
             IfKind::Ethernet { mac } => Some(mac),
             IfKind::Loopback | IfKind::Tun => None,
         }

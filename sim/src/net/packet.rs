@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What passes between the IP layer and a transport protocol.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
+
+use super::checksum::{Sum, transport_cksum};
+use super::ipv4::Ipv4Header;
+use super::ipv6::{IPV6_HDR_LEN, Ipv6Header};
 
 /// An IP packet as a transport sees it: reassembled, header checked and taken off.
 ///
@@ -27,6 +32,40 @@ pub struct IpPacket {
     pub payload: Mbuf,
 }
 
+impl IpPacket {
+    /// Leaves the transport's checksum, `at` bytes behind the start of its header, to whoever knows by
+    /// which interface the packet goes. Where it will stand there is the sum of the pseudo header so
+    /// far, as `tcp_output` leaves it.
+    pub fn delay_cksum(&mut self, at: u8) {
+        let pseudo = Sum::new().pseudo(self.src, self.dst, self.proto, self.payload.len());
+        self.payload.put_cksum(at, !pseudo.finish());
+        self.payload.csum = Csum::Delayed(at);
+    }
+
+    /// Makes a checksum that was left open (`in_delayed_cksum`, `in6_delayed_cksum`).
+    pub fn delayed_cksum(&mut self) {
+        if let Csum::Delayed(at) = self.payload.csum {
+            self.payload.put_cksum(at, 0);
+            let sum = transport_cksum(self.src, self.dst, self.proto, &self.payload);
+            self.payload.put_cksum(at, sum);
+            self.payload.csum = Csum::InPlace;
+        }
+    }
+}
+
+/// What is known of the checksum of the transport in a packet (`csum_flags` of `m_pkthdr`, `mbuf(9)`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Csum {
+    /// It stands in the packet, for the receiver to look at.
+    #[default]
+    InPlace,
+    /// It is not made yet and will stand so many bytes behind the start of the transport's header
+    /// (`CSUM_DELAY_DATA`, `csum_data`).
+    Delayed(u8),
+    /// The packet was never on a wire: nobody looks at it (`CSUM_DATA_VALID`).
+    Valid,
+}
+
 /// Room before an outgoing packet, for the header of its frame.
 const ROOM: usize = super::ether::ETHER_HDR_LEN;
 
@@ -48,6 +87,7 @@ pub fn transport_room(v6: bool) -> usize {
 pub struct Mbuf {
     buf: Vec<u8>,
     start: usize,
+    csum: Csum,
 }
 
 impl Mbuf {
@@ -65,13 +105,21 @@ impl Mbuf {
     pub fn with_capacity(room: usize, length: usize) -> Self {
         let mut buf = Vec::with_capacity(room + length);
         buf.resize(room, 0);
-        Self { buf, start: room }
+        Self {
+            buf,
+            start: room,
+            csum: Csum::InPlace,
+        }
     }
 
     /// The bytes of `buf` from `start` on.
     pub fn behind(buf: Vec<u8>, start: usize) -> Self {
         let start = start.min(buf.len());
-        Self { buf, start }
+        Self {
+            buf,
+            start,
+            csum: Csum::InPlace,
+        }
     }
 
     /// Puts a header before the bytes; moves them only where there is no room.
@@ -81,7 +129,9 @@ impl Mbuf {
             room[at..].copy_from_slice(header);
             self.start = at;
         } else {
+            let csum = self.csum;
             *self = Self::of(ROOM, &[header, self]);
+            self.csum = csum;
         }
     }
 
@@ -98,6 +148,24 @@ impl Mbuf {
     /// Takes off what is beyond `len` bytes.
     pub fn truncate(&mut self, len: usize) {
         self.buf.truncate(self.start + len);
+    }
+
+    /// What is known of the transport's checksum.
+    pub fn csum(&self) -> Csum {
+        self.csum
+    }
+
+    /// The packet went from this host to itself (`looutput`, `net/if_loop.c`, 15-CURRENT, where
+    /// `lo0` offers to make and to check checksums, and does neither).
+    pub(crate) fn looped(&mut self) {
+        self.csum = Csum::Valid;
+    }
+
+    fn put_cksum(&mut self, at: u8, sum: u16) {
+        let at = usize::from(at);
+        if let Some(field) = self.get_mut(at..at + 2) {
+            field.copy_from_slice(&sum.to_be_bytes());
+        }
     }
 
     /// The buffer, and where the bytes begin in it.
@@ -128,7 +196,7 @@ impl DerefMut for Mbuf {
 
 impl From<Vec<u8>> for Mbuf {
     fn from(buf: Vec<u8>) -> Self {
-        Self { buf, start: 0 }
+        Self::behind(buf, 0)
     }
 }
 
@@ -169,9 +237,32 @@ impl OutPacket {
         Self(payload)
     }
 
-    /// The packet.
+    /// The packet; its transport's checksum may be left open.
     pub fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The packet as it would be on a wire, all checksums made.
+    pub fn completed(&self) -> Cow<'_, [u8]> {
+        let Csum::Delayed(at) = self.0.csum else {
+            return Cow::Borrowed(&self.0);
+        };
+        let whole = Ipv4Header::parse(&self.0)
+            .map(|(header, _)| (header.len(), header.src.into(), header.dst.into(), header.proto))
+            .ok()
+            .or_else(|| {
+                let (header, _) = Ipv6Header::parse(&self.0)?;
+                Some((IPV6_HDR_LEN, header.src.into(), header.dst.into(), header.next))
+            });
+        let mut bytes = self.0.clone();
+        if let Some((room, src, dst, proto)) = whole {
+            let mut payload = bytes.clone();
+            payload.trim_front(room);
+            payload.put_cksum(at, 0);
+            let sum = transport_cksum(src, dst, proto, &payload);
+            bytes.put_cksum(at + room as u8, sum);
+        }
+        Cow::Owned(bytes.into_vec())
     }
 
     /// The packet in an Ethernet frame.

@@ -37,12 +37,27 @@ impl Route {
 }
 
 /// The routing table of a vnet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Fib {
     routes: Vec<Route>,
+    generation: u64,
 }
 
+/// How a table came about does not tell it from another.
+impl PartialEq for Fib {
+    fn eq(&self, other: &Self) -> bool {
+        self.routes == other.routes
+    }
+}
+
+impl Eq for Fib {}
+
 impl Fib {
+    /// Changes with every change of the table (`rib_gen`).
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// The routes, longest prefix first and in the order of addition among equals.
     pub fn routes(&self) -> &[Route] {
         &self.routes
@@ -74,6 +89,7 @@ impl Fib {
             .routes
             .partition_point(|r| r.prefix_len >= route.prefix_len);
         self.routes.insert(at, route);
+        self.generation += 1;
         Ok(())
     }
 
@@ -87,11 +103,13 @@ impl Fib {
             .iter()
             .position(|r| r.same_prefix(dst, prefix_len))
             .ok_or(Errno::ESRCH)?;
+        self.generation += 1;
         Ok(self.routes.remove(at))
     }
 
     /// Removes every route through an interface.
     pub fn delete_interface(&mut self, ifindex: IfIndex) {
+        self.generation += 1;
         self.routes.retain(|r| r.ifindex != ifindex);
     }
 

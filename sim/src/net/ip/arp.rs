@@ -33,7 +33,7 @@ impl IpStack {
         let own = |stack: &Self, addr: Ipv4Addr| {
             stack
                 .ifnets
-                .get(&ifindex)
+                .get(ifindex)
                 .is_some_and(|i| i.addrs.iter().any(|a| a.addr == IpAddr::V4(addr)))
         };
         // Own frames that came back, group addresses as senders, and claims to our own address.
@@ -83,7 +83,7 @@ impl IpStack {
         addr: IpAddr,
         unicast: Option<MacAddr>,
     ) {
-        let (Some(ifnet), Some(mac)) = (self.ifnets.get(&ifindex), self.mac_of(ifindex)) else {
+        let (Some(ifnet), Some(mac)) = (self.ifnets.get(ifindex), self.mac_of(ifindex)) else {
             return;
         };
         match addr {

@@ -160,7 +160,7 @@ impl IpStack {
         }
         let of = |i: &Ifnet| i.v4_for(to);
         self.ifnets
-            .get(&rcvif)
+            .get(rcvif)
             .and_then(of)
             .or_else(|| self.ifnets.values().find_map(of))
     }

@@ -26,7 +26,7 @@ impl IpStack {
     /// True where the interface listens to a group: all nodes, or the solicited-node group of one
     /// of its addresses.
     pub(super) fn listens_to(&self, ifindex: IfIndex, group: Ipv6Addr) -> bool {
-        let Some(ifnet) = self.ifnets.get(&ifindex) else {
+        let Some(ifnet) = self.ifnets.get(ifindex) else {
             return false;
         };
         group == ALL_NODES
@@ -141,7 +141,7 @@ impl IpStack {
         };
         let ours = self
             .ifnets
-            .get(&arrival.rcvif)
+            .get(arrival.rcvif)
             .is_some_and(|i| i.addrs.iter().any(|a| a.addr == IpAddr::V6(target)));
         if !ours {
             return;

@@ -37,7 +37,7 @@ impl IpStack {
     }
 
     fn frame_input(&mut self, ifindex: IfIndex, mut frame: Mbuf) {
-        let Some(ifnet) = self.ifnets.get_mut(&ifindex) else {
+        let Some(ifnet) = self.ifnets.counting(ifindex) else {
             return;
         };
         if !ifnet.up {
@@ -66,7 +66,7 @@ impl IpStack {
         match header.kind {
             ETHERTYPE_ARP => self.arp_input(ifindex, &frame),
             ETHERTYPE_IP => self.ip_input(arrival, frame),
-            ETHERTYPE_IPV6 => self.ip6_input(arrival, &frame),
+            ETHERTYPE_IPV6 => self.ip6_input(arrival, frame),
             _ => ifnet.data.iqdrops += 1,
         }
     }
@@ -84,7 +84,7 @@ impl IpStack {
     fn ip_by_version(&mut self, arrival: Arrival, packet: Mbuf) {
         match packet.first().map(|first| first >> 4) {
             Some(4) => self.ip_input(arrival, packet),
-            Some(6) => self.ip6_input(arrival, &packet),
+            Some(6) => self.ip6_input(arrival, packet),
             _ => self.stats.bad += 1,
         }
     }
@@ -105,7 +105,9 @@ impl IpStack {
                     group: false,
                     looped: true,
                 };
-                self.ip_by_version(arrival, packet.into_mbuf());
+                let mut packet = packet.into_mbuf();
+                packet.looped();
+                self.ip_by_version(arrival, packet);
             }
         }
     }
@@ -127,8 +129,11 @@ impl IpStack {
             return;
         }
         let dst = IpAddr::V4(header.dst);
+        if self.is_own_unicast(dst) {
+            return self.ip_local(arrival, header, packet);
+        }
         let group = self.has_broadcast(dst) || header.dst == Ipv4Addr::new(224, 0, 0, 1);
-        if group || self.is_own(dst) || arrival.looped {
+        if group || arrival.looped {
             let arrival = Arrival {
                 group: arrival.group || group,
                 ..arrival
@@ -199,12 +204,15 @@ impl IpStack {
         }
     }
 
-    fn ip6_input(&mut self, arrival: Arrival, data: &[u8]) {
+    fn ip6_input(&mut self, arrival: Arrival, mut packet: Mbuf) {
         self.stats.total += 1;
-        let Some((header, payload)) = Ipv6Header::parse(data) else {
+        let Some((header, payload)) = Ipv6Header::parse(&packet) else {
             self.stats.bad += 1;
             return;
         };
+        let length = payload.len();
+        packet.trim_front(IPV6_HDR_LEN);
+        packet.truncate(length);
         let loopback = header.src.is_loopback() || header.dst.is_loopback();
         let mapped = header.src.to_ipv4_mapped().is_some() || header.dst.to_ipv4_mapped().is_some();
         if loopback && !arrival.looped
@@ -224,29 +232,29 @@ impl IpStack {
                 group: arrival.group || group,
                 ..arrival
             };
-            return self.ip6_local(arrival, header, payload);
+            return self.ip6_local(arrival, header, packet);
         }
         let local_scope = header.src.is_unicast_link_local() || header.dst.is_unicast_link_local();
         if !self.sysctls.forwarding6 || arrival.group || local_scope {
             self.stats.cantforward += 1;
             return;
         }
-        self.ip6_forward(arrival, header, payload);
+        self.ip6_forward(arrival, header, &packet);
     }
 
     /// Walks the extension headers, reassembles and delivers a packet for this host.
-    fn ip6_local(&mut self, arrival: Arrival, header: Ipv6Header, payload: &[u8]) {
-        match walk_chain(header.next, payload) {
+    fn ip6_local(&mut self, arrival: Arrival, header: Ipv6Header, mut payload: Mbuf) {
+        match walk_chain(header.next, &payload) {
             ChainEnd::Upper { proto, at } => {
-                let data = payload.get(at..).unwrap_or_default();
-                self.deliver(arrival, 0, header.into_packet(proto, data.into()));
+                payload.trim_front(at);
+                self.deliver(arrival, 0, header.into_packet(proto, payload));
             }
             ChainEnd::Fragment {
                 header: fragment,
                 at,
-            } => self.fragment6(arrival, header, fragment, payload, at),
+            } => self.fragment6(arrival, header, fragment, &payload, at),
             ChainEnd::Problem { code, pointer } => {
-                self.icmp6_error((4, code), pointer, header, payload);
+                self.icmp6_error((4, code), pointer, header, &payload);
             }
             ChainEnd::Drop => self.stats.bad += 1,
         }

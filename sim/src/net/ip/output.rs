@@ -23,7 +23,19 @@ pub(super) enum Hop {
         ifindex: IfIndex,
         next: IpAddr,
         gateway: bool,
+        to: Station,
     },
+}
+
+/// Who is meant by the next address on an Ethernet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Station {
+    /// The one neighbour that has it.
+    Neighbour,
+    /// Those who listen to a group.
+    Group,
+    /// All.
+    All,
 }
 
 impl IpStack {
@@ -34,21 +46,30 @@ impl IpStack {
         }
         if is_multicast(dst) || self.has_broadcast(dst) {
             let ifindex = self.group_interface(dst)?;
-            return Some(Hop::Link {
-                ifindex,
-                next: dst,
-                gateway: false,
-            });
+            return Some(self.link(ifindex, dst, false));
         }
         let route = self.fib.lookup(dst)?;
-        if self.ifnets.get(&route.ifindex)?.kind == IfKind::Loopback {
+        if self.ifnets.get(route.ifindex)?.kind == IfKind::Loopback {
             return Some(Hop::Local);
         }
-        Some(Hop::Link {
-            ifindex: route.ifindex,
-            next: route.gateway.unwrap_or(dst),
-            gateway: route.gateway.is_some(),
-        })
+        let next = route.gateway.unwrap_or(dst);
+        Some(self.link(route.ifindex, next, route.gateway.is_some()))
+    }
+
+    fn link(&self, ifindex: IfIndex, next: IpAddr, gateway: bool) -> Hop {
+        let to = if is_multicast(next) {
+            Station::Group
+        } else if self.has_broadcast(next) {
+            Station::All
+        } else {
+            Station::Neighbour
+        };
+        Hop::Link {
+            ifindex,
+            next,
+            gateway,
+            to,
+        }
     }
 
     /// The interface for a group or broadcast address: that of its subnet, of its route, or the
@@ -69,13 +90,17 @@ impl IpStack {
     }
 
     /// Sends a transport's packet, fragmented where it must be and may.
-    pub(super) fn send(&mut self, packet: IpPacket) -> Result<(), Errno> {
+    pub(super) fn send(&mut self, mut packet: IpPacket) -> Result<(), Errno> {
         self.stats.localout += 1;
-        let Some(hop) = self.hop_to(packet.dst) else {
+        let Some((hop, mtu)) = self.route_to(packet.dst) else {
             self.stats.noroute += 1;
             return Err(Errno::EHOSTUNREACH);
         };
-        let mtu = self.mtu_of(hop) as usize;
+        // Only lo0 takes a checksum that is left open, and in one piece (ip_output, ip_fragment).
+        let longest_header = IPV6_HDR_LEN;
+        if hop != Hop::Local || packet.payload.len() + longest_header > mtu {
+            packet.delayed_cksum();
+        }
         if packet.src.is_ipv4() {
             self.send_v4(hop, mtu, packet)
         } else {
@@ -85,8 +110,11 @@ impl IpStack {
 
     pub(super) fn mtu_of(&self, hop: Hop) -> u32 {
         match hop {
-            Hop::Local => LOMTU,
-            Hop::Link { ifindex, .. } => self.ifnets.get(&ifindex).map_or(0, |i| i.mtu),
+            Hop::Local => {
+                let mut lo = self.ifnets.values().filter(|i| i.kind == IfKind::Loopback);
+                lo.next().map_or(LOMTU, |i| i.mtu)
+            }
+            Hop::Link { ifindex, .. } => self.ifnets.get(ifindex).map_or(0, |i| i.mtu),
         }
     }
 
@@ -176,24 +204,27 @@ impl IpStack {
             ifindex,
             next,
             gateway,
+            to,
         } = hop
         else {
             return self.loop_back(packet);
         };
-        let ifnet = self.ifnets.get(&ifindex).ok_or(Errno::ENXIO)?;
+        let ifnet = self.ifnets.get(ifindex).ok_or(Errno::ENXIO)?;
         if !ifnet.up {
             return Err(Errno::ENETDOWN);
         }
-        match ifnet.kind {
-            IfKind::Loopback => self.loop_back(packet),
-            IfKind::Tun => self.enqueue(ifindex, packet.into_bytes()),
-            IfKind::Ethernet { .. } if is_multicast(next) => {
+        match (ifnet.kind, to) {
+            (IfKind::Loopback, _) => self.loop_back(packet),
+            (IfKind::Tun, _) => self.enqueue(ifindex, packet.into_bytes()),
+            (IfKind::Ethernet { .. }, Station::Group) => {
                 self.send_ether(ifindex, MacAddr::of_multicast(next), packet)
             }
-            IfKind::Ethernet { .. } if self.has_broadcast(next) => {
+            (IfKind::Ethernet { .. }, Station::All) => {
                 self.send_ether(ifindex, MacAddr::BROADCAST, packet)
             }
-            IfKind::Ethernet { .. } => self.send_to_neighbour(ifindex, next, gateway, packet),
+            (IfKind::Ethernet { .. }, Station::Neighbour) => {
+                self.send_to_neighbour(ifindex, next, gateway, packet)
+            }
         }
     }
 
@@ -239,7 +270,7 @@ impl IpStack {
 
     /// Puts a frame into the queue for the links.
     pub(super) fn enqueue(&mut self, ifindex: IfIndex, frame: Vec<u8>) -> Result<(), Errno> {
-        let ifnet = self.ifnets.get_mut(&ifindex).ok_or(Errno::ENXIO)?;
+        let ifnet = self.ifnets.counting(ifindex).ok_or(Errno::ENXIO)?;
         if !ifnet.up {
             return Err(Errno::ENETDOWN);
         }
@@ -290,7 +321,7 @@ impl IpStack {
             Some(Hop::Link { next, .. }) => next,
             _ => dst,
         };
-        let ifnet = self.ifnets.get(&ifindex).ok_or(none)?;
+        let ifnet = self.ifnets.get(ifindex).ok_or(none)?;
         match (next, dst) {
             (IpAddr::V4(next), _) => ifnet.v4_for(next).map(IpAddr::V4),
             (_, IpAddr::V6(dst)) => {

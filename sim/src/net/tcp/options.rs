@@ -7,6 +7,8 @@
 //! - I3: parsing never reads past the header; a malformed length ends it, an option of a wrong size
 //!   is skipped (`tcp_dooptions`, `sys/netinet/tcp_input.c`).
 
+use std::ops::Deref;
+
 use super::seq::Seq;
 
 /// The longest option space (`TCP_MAXOLEN`).
@@ -67,6 +69,13 @@ impl TcpOpt {
     /// Parses the option bytes of a segment; `syn` tells whether its SYN flag is set.
     pub fn parse(bytes: &[u8], syn: bool, accept: Accept) -> Self {
         let mut opt = Self::default();
+        // The layout of RFC 7323 appendix A, which all but few segments have.
+        if let [NOP, NOP, TIMESTAMP, 10, body @ ..] = bytes
+            && body.len() == 8
+        {
+            opt.ts = Some((be32(body), be32(&body[4..])));
+            return opt;
+        }
         let mut rest = bytes;
         while let Some((&kind, after)) = rest.split_first() {
             match kind {
@@ -112,7 +121,7 @@ impl TcpOpt {
     /// An option that does not fit is left out; which ones went in is told by `Emitted`.
     pub fn emit(&self) -> Emitted {
         let mut out = Emitted {
-            bytes: Vec::with_capacity(MAXOLEN),
+            bytes: Space::default(),
             signature_at: None,
             fastopen: false,
         };
@@ -138,16 +147,14 @@ impl TcpOpt {
         if let Some(cookie) = &self.fastopen
             && MAXOLEN - out.bytes.len() >= 2 + cookie.len()
         {
-            out.bytes.extend([FAST_OPEN, 2 + cookie.len() as u8]);
+            out.bytes.extend(&[FAST_OPEN, 2 + cookie.len() as u8]);
             out.bytes.extend(cookie);
             out.fastopen = true;
         }
-        if !out.bytes.len().is_multiple_of(4) {
-            out.bytes.push(EOL);
-        }
-        while !out.bytes.len().is_multiple_of(4) {
-            out.bytes.push(0);
-        }
+        // EOL, and the padding behind it, which is the same octet.
+        let end = [EOL; 4];
+        let rest = out.bytes.len().next_multiple_of(4) - out.bytes.len();
+        out.bytes.extend(&end[..rest]);
         out
     }
 }
@@ -156,11 +163,44 @@ impl TcpOpt {
 #[derive(Clone, Debug, Default)]
 pub struct Emitted {
     /// The bytes, a multiple of four.
-    pub bytes: Vec<u8>,
+    pub bytes: Space,
     /// Where the sixteen bytes of the MD5 digest go, if the option fitted.
     pub signature_at: Option<usize>,
     /// Whether the Fast Open option fitted.
     pub fastopen: bool,
+}
+
+/// Up to [`MAXOLEN`] bytes of options.
+#[derive(Clone, Copy, Debug)]
+pub struct Space {
+    bytes: [u8; MAXOLEN],
+    len: usize,
+}
+
+impl Default for Space {
+    fn default() -> Self {
+        Self {
+            bytes: [0; MAXOLEN],
+            len: 0,
+        }
+    }
+}
+
+impl Deref for Space {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl Space {
+    /// Adds bytes, for which the caller has seen that there is room.
+    fn extend(&mut self, bytes: &[u8]) {
+        let end = self.len + bytes.len();
+        self.bytes[self.len..end].copy_from_slice(bytes);
+        self.len = end;
+    }
 }
 
 impl Emitted {
@@ -176,7 +216,7 @@ impl Emitted {
         if MAXOLEN.saturating_sub(self.bytes.len()) < 2 + body.len() {
             return false;
         }
-        self.bytes.extend([kind, 2 + body.len() as u8]);
+        self.bytes.extend(&[kind, 2 + body.len() as u8]);
         self.bytes.extend(body);
         true
     }
@@ -193,7 +233,7 @@ impl Emitted {
             if aligned || len >= MAXOLEN {
                 return;
             }
-            self.bytes.push(NOP);
+            self.bytes.extend(&[NOP]);
         }
     }
 
@@ -208,10 +248,10 @@ impl Emitted {
             return;
         }
         let count = sacks.len().min((room - 2) / 8);
-        self.bytes.extend([SACK, 2 + 8 * count as u8]);
+        self.bytes.extend(&[SACK, 2 + 8 * count as u8]);
         for sack in &sacks[..count] {
-            self.bytes.extend(sack.start.0.to_be_bytes());
-            self.bytes.extend(sack.end.0.to_be_bytes());
+            self.bytes.extend(&sack.start.0.to_be_bytes());
+            self.bytes.extend(&sack.end.0.to_be_bytes());
         }
     }
 }
@@ -240,12 +280,21 @@ mod tests {
         };
         let bytes = opt.emit().bytes;
         assert_eq!(
-            bytes,
+            *bytes,
             [
                 2, 4, 5, 180, 1, 3, 3, 6, 4, 2, 8, 10, 0, 0, 0, 100, 0, 0, 0, 0
             ]
         );
         assert_eq!(TcpOpt::parse(&bytes, true, ALL), opt);
+    }
+
+    #[test]
+    fn timestamps_alone_read_as_with_other_options_beside_them() {
+        let alone = [NOP, NOP, TIMESTAMP, 10, 1, 2, 3, 4, 5, 6, 7, 8];
+        let opt = TcpOpt::parse(&alone, false, ALL);
+        assert_eq!(opt.ts, Some((0x0102_0304, 0x0506_0708)));
+        assert_eq!(TcpOpt::parse(&[&alone[..], &[EOL]].concat(), false, ALL), opt);
+        assert_eq!(*opt.emit().bytes, alone);
     }
 
     #[test]
@@ -255,7 +304,7 @@ mod tests {
             sackperm: true,
             ..TcpOpt::default()
         };
-        assert_eq!(opt.emit().bytes, [2, 4, 5, 180, 4, 2, 0, 0]);
+        assert_eq!(*opt.emit().bytes, [2, 4, 5, 180, 4, 2, 0, 0]);
     }
 
     #[test]

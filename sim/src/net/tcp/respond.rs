@@ -11,12 +11,13 @@ use super::options::TcpOpt;
 use super::seq::Seq;
 use super::subr::not_unicast;
 use super::sysctl::Sysctl;
-use super::wire::{Header, IPPROTO_TCP, Segment, TH_ACK, TH_FIN, TH_RST, TH_SYN, fill_checksum};
+use super::wire::{Header, IPPROTO_TCP, Segment, TH_ACK, TH_FIN, TH_RST, TH_SUM, TH_SYN};
 use super::{Conn, Tcp};
 use crate::errno::Errno;
 use crate::net::checksum::transport_cksum;
 use crate::net::cx::Cx;
 use crate::net::packet::{IpPacket, Mbuf};
+use crate::net::udp::PROTO_UDP;
 use crate::time::{Duration, Instant};
 
 /// Why a reset is sent, for its rate limit (`BANDLIM_*`).
@@ -94,41 +95,47 @@ pub(crate) struct Outgoing {
 }
 
 impl Tcp {
-    /// Fills in the or wraps the segment in UDP, and hands it to IP.
+    /// Wraps the segment in UDP where wanted, and hands it to IP. Its checksum is left to IP, that of
+    /// the datagram is made here.
     pub(crate) fn ip_output(
         &self,
         cx: &mut Cx<'_>,
         out: Outgoing,
-        mut bytes: Mbuf,
+        bytes: Mbuf,
     ) -> Result<(), Errno> {
-        let mut proto = IPPROTO_TCP;
-        if out.port == 0 {
-            fill_checksum(out.src, out.dst, &mut bytes);
-        } else {
-            proto = 17;
-            let mut udp = Vec::with_capacity(8 + bytes.len());
-            udp.extend((self.sysctl.udp_tunneling_port as u16).to_be_bytes());
-            udp.extend(out.port.to_be_bytes());
-            udp.extend((8 + bytes.len() as u16).to_be_bytes());
-            udp.extend([0, 0]);
-            udp.extend_from_slice(&bytes);
-            let sum = match transport_cksum(out.src, out.dst, proto, &udp) {
-                0 => 0xffff,
-                sum => sum,
-            };
-            udp[6..8].copy_from_slice(&u16::to_be_bytes(sum));
-            bytes = udp.into();
-        }
-        cx.ip.output(IpPacket {
+        let mut packet = IpPacket {
             src: out.src,
             dst: out.dst,
             tos: out.tos,
             ttl: out.ttl,
             flow: out.flow,
             df: out.df || out.dst.is_ipv6(),
-            proto,
+            proto: IPPROTO_TCP,
             payload: bytes,
-        })
+        };
+        if out.port == 0 {
+            packet.delay_cksum(TH_SUM);
+        } else {
+            packet.proto = PROTO_UDP;
+            packet.payload = self.in_udp(&out, &packet.payload).into();
+        }
+        cx.ip.output(packet)
+    }
+
+    /// A segment in a datagram of the tunnel.
+    fn in_udp(&self, out: &Outgoing, segment: &[u8]) -> Vec<u8> {
+        let mut udp = Vec::with_capacity(8 + segment.len());
+        udp.extend((self.sysctl.udp_tunneling_port as u16).to_be_bytes());
+        udp.extend(out.port.to_be_bytes());
+        udp.extend((8 + segment.len() as u16).to_be_bytes());
+        udp.extend([0, 0]);
+        udp.extend_from_slice(segment);
+        let sum = match transport_cksum(out.src, out.dst, PROTO_UDP, &udp) {
+            0 => 0xffff,
+            sum => sum,
+        };
+        udp[6..8].copy_from_slice(&u16::to_be_bytes(sum));
+        udp
     }
 
     /// Answers a segment that belongs to no connection.

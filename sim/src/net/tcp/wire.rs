@@ -6,13 +6,15 @@
 
 use std::net::IpAddr;
 
-use super::options::{Accept, TcpOpt};
+use super::options::{Accept, MAXOLEN, TcpOpt};
 use super::seq::Seq;
 use crate::net::checksum::transport_cksum;
-use crate::net::packet::{IpPacket, Mbuf, transport_room};
+use crate::net::packet::{Csum, IpPacket, Mbuf, transport_room};
 
 /// `IPPROTO_TCP`.
 pub(crate) const IPPROTO_TCP: u8 = 6;
+/// Where in a header its checksum stands (`th_sum`).
+pub(crate) const TH_SUM: u8 = 16;
 /// Header without options, in bytes.
 pub(crate) const TCPHDR: usize = 20;
 
@@ -84,7 +86,8 @@ impl Segment {
         if bytes.len() < TCPHDR {
             return Err(Malformed::Short);
         }
-        if port == 0 && transport_cksum(packet.src, packet.dst, IPPROTO_TCP, bytes) != 0 {
+        let sum = || transport_cksum(packet.src, packet.dst, IPPROTO_TCP, bytes);
+        if port == 0 && packet.payload.csum() == Csum::InPlace && sum() != 0 {
             return Err(Malformed::BadSum);
         }
         let off = usize::from(bytes[12] >> 4) * 4;
@@ -167,24 +170,26 @@ impl Header {
     /// Header and options as bytes, with room for `len` bytes of text behind them and for the headers
     /// of lower layers before them; the checksum is zero.
     pub(crate) fn emit(&self, options: &[u8], len: usize) -> Mbuf {
+        let head = TCPHDR + options.len();
+        let mut bytes = [0; TCPHDR + MAXOLEN];
+        bytes[..2].copy_from_slice(&self.src.1.to_be_bytes());
+        bytes[2..4].copy_from_slice(&self.dst.1.to_be_bytes());
+        bytes[4..8].copy_from_slice(&self.seq.0.to_be_bytes());
+        bytes[8..12].copy_from_slice(&self.ack.0.to_be_bytes());
+        bytes[12] = ((head / 4) << 4) as u8 | (self.flags >> 8) as u8 & 0x0f;
+        bytes[13] = self.flags as u8;
+        bytes[14..16].copy_from_slice(&self.win.to_be_bytes());
+        bytes[18..20].copy_from_slice(&self.urp.to_be_bytes());
+        bytes[TCPHDR..head].copy_from_slice(options);
         let room = transport_room(self.dst.0.is_ipv6());
-        let mut fixed = [0; TCPHDR];
-        fixed[..2].copy_from_slice(&self.src.1.to_be_bytes());
-        fixed[2..4].copy_from_slice(&self.dst.1.to_be_bytes());
-        fixed[4..8].copy_from_slice(&self.seq.0.to_be_bytes());
-        fixed[8..12].copy_from_slice(&self.ack.0.to_be_bytes());
-        fixed[12] = (((TCPHDR + options.len()) / 4) << 4) as u8 | (self.flags >> 8) as u8 & 0x0f;
-        fixed[13] = self.flags as u8;
-        fixed[14..16].copy_from_slice(&self.win.to_be_bytes());
-        fixed[18..].copy_from_slice(&self.urp.to_be_bytes());
-        let mut out = Mbuf::with_capacity(room, TCPHDR + options.len() + len);
-        out.tail().extend_from_slice(&fixed);
-        out.tail().extend_from_slice(options);
+        let mut out = Mbuf::with_capacity(room, head + len);
+        out.tail().extend_from_slice(&bytes[..head]);
         out
     }
 }
 
 /// Fills in the checksum of a segment's bytes.
+#[cfg(test)]
 pub(crate) fn fill_checksum(src: IpAddr, dst: IpAddr, bytes: &mut [u8]) {
     bytes[16..18].fill(0);
     let sum = transport_cksum(src, dst, IPPROTO_TCP, bytes);

@@ -26,7 +26,8 @@ struct Wire {
 }
 
 impl IpLayer for Wire {
-    fn output(&mut self, packet: IpPacket) -> Result<(), Errno> {
+    fn output(&mut self, mut packet: IpPacket) -> Result<(), Errno> {
+        packet.delayed_cksum();
         let header = if packet.dst.is_ipv6() { 40 } else { 20 };
         if packet.payload.len() + header > self.mtu as usize {
             return Err(Errno::EMSGSIZE);
