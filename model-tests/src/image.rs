@@ -10,6 +10,7 @@ use vpscore::image::schema::{
     RngState, Route, Rusage, Selected, Session, Sigaction, Sigacts, Sigqueue, SysctlVar, Thread,
     Ucred, VmMapEntry, VmObject, Vmspace, Vnet, Wchan,
 };
+use vpscore::sha256::Digest;
 use vpscore::image::{
     Error, Event, Header, Object, PAGE_SIZE, Reader, Ref, Sink, Trailer, WriteError, Writer,
     features,
@@ -118,7 +119,10 @@ pub fn write(items: &[Item]) -> Result<Vec<u8>, WriteError<vpscore::collections:
 ///
 /// # Errors
 /// The writer's.
-pub fn put<S: Sink>(writer: &mut Writer<S>, object: &Object) -> Result<u32, WriteError<S::Error>> {
+pub fn put<S: Sink, D: Digest>(
+    writer: &mut Writer<S, D>,
+    object: &Object,
+) -> Result<u32, WriteError<S::Error>> {
     match object {
         Object::Info(r) => writer.object(r),
         Object::Instance(r) => writer.object(r),

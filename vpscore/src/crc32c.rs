@@ -23,18 +23,14 @@ impl Crc32c {
     /// Continues over `bytes`.
     pub fn update(&mut self, bytes: &[u8]) {
         let mut crc = self.0;
-        let (words, tail) = bytes.as_chunks::<8>();
+        let (words, tail) = bytes.as_chunks::<16>();
         for word in words {
-            let [a, b, c, d, e, f, g, h] = *word;
+            let [a, b, c, d, after @ ..] = *word;
             let [p, q, r, s] = crc.to_le_bytes();
-            crc = lookup(7, a ^ p)
-                ^ lookup(6, b ^ q)
-                ^ lookup(5, c ^ r)
-                ^ lookup(4, d ^ s)
-                ^ lookup(3, e)
-                ^ lookup(2, f)
-                ^ lookup(1, g)
-                ^ lookup(0, h);
+            crc = lookup(15, a ^ p) ^ lookup(14, b ^ q) ^ lookup(13, c ^ r) ^ lookup(12, d ^ s);
+            for (byte, left) in after.into_iter().zip((0..12).rev()) {
+                crc ^= lookup(left, byte);
+            }
         }
         for byte in tail {
             let [low, ..] = crc.to_le_bytes();
@@ -63,8 +59,8 @@ fn lookup(after: usize, byte: u8) -> u32 {
     entry.copied().unwrap_or_default()
 }
 
-/// One table per position in a word of eight bytes (slicing by eight), made at compile time.
-static TABLES: [[u32; 256]; 8] = tables();
+/// One table per position in a word of sixteen bytes (slicing by sixteen), made at compile time.
+static TABLES: [[u32; 256]; 16] = tables();
 
 #[allow(
     clippy::indexing_slicing,
@@ -72,8 +68,8 @@ static TABLES: [[u32; 256]; 8] = tables();
     clippy::cast_possible_truncation,
     reason = "evaluated by the compiler only"
 )]
-const fn tables() -> [[u32; 256]; 8] {
-    let mut tables = [[0; 256]; 8];
+const fn tables() -> [[u32; 256]; 16] {
+    let mut tables = [[0; 256]; 16];
     let mut byte = 0;
     while byte < 256 {
         let mut crc = byte as u32;
@@ -90,7 +86,7 @@ const fn tables() -> [[u32; 256]; 8] {
         byte += 1;
     }
     let mut position = 1;
-    while position < 8 {
+    while position < 16 {
         let mut byte = 0;
         while byte < 256 {
             let before = tables[position - 1][byte];

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! SHA-256 (FIPS 180-4): the digest of a whole image.
+//!
+//! [`Sha256`] runs everywhere. Machines have instructions that are several times as fast, which this
+//! crate, without unsafe code, cannot use; whoever has them at hand gives his own [`Digest`] to the
+//! reader and writer of images. The bytes are the same.
 
 /// The fractional parts of the cube roots of the first 64 primes (FIPS 180-4, section 4.2.2).
 const K: [u32; 64] = [
@@ -17,6 +21,26 @@ const K: [u32; 64] = [
 const INITIAL: [u32; 8] = [
     0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
 ];
+
+/// A running SHA-256: an implementation gives the digest that FIPS 180-4 says, or what it writes is no
+/// image and what it reads is refused.
+pub trait Digest: Clone {
+    /// Continues over `bytes`.
+    fn update(&mut self, bytes: &[u8]);
+
+    /// The digest of all that went in.
+    fn finish(self) -> [u8; 32];
+}
+
+impl Digest for Sha256 {
+    fn update(&mut self, bytes: &[u8]) {
+        Self::update(self, bytes);
+    }
+
+    fn finish(self) -> [u8; 32] {
+        Self::finish(self)
+    }
+}
 
 /// A running digest.
 #[derive(Clone, Debug)]
@@ -101,55 +125,77 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     digest.finish()
 }
 
-/// Section 6.2.2.
+/// One step of section 6.2.2. The eight words do not move: the next step names them the other way.
+macro_rules! round {
+    ($a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident, $k:ident, $w:ident) => {
+        let s1 = $e.rotate_right(6) ^ $e.rotate_right(11) ^ $e.rotate_right(25);
+        let choice = $g ^ ($e & ($f ^ $g));
+        let t1 = $h.wrapping_add(s1).wrapping_add(choice).wrapping_add($k).wrapping_add($w);
+        let s0 = $a.rotate_right(2) ^ $a.rotate_right(13) ^ $a.rotate_right(22);
+        let majority = ($a & $b) ^ ($c & ($a ^ $b));
+        $d = $d.wrapping_add(t1);
+        $h = t1.wrapping_add(s0).wrapping_add(majority);
+    };
+}
+
+/// The word of the message schedule 16 after `$w16`, in its place.
+macro_rules! schedule {
+    ($w16:ident, $w15:ident, $w7:ident, $w2:ident) => {
+        let s0 = $w15.rotate_right(7) ^ $w15.rotate_right(18) ^ ($w15 >> 3);
+        let s1 = $w2.rotate_right(17) ^ $w2.rotate_right(19) ^ ($w2 >> 10);
+        $w16 = $w16.wrapping_add(s0).wrapping_add($w7).wrapping_add(s1);
+    };
+}
+
+/// Section 6.2.2, sixteen steps at a time.
 fn compress(state: &mut [u32; 8], block: &[u8; 64]) {
-    let mut w = [0_u32; 16];
-    for (to, from) in w.iter_mut().zip(block.as_chunks::<4>().0) {
+    let mut words = [0_u32; 16];
+    for (to, from) in words.iter_mut().zip(block.as_chunks::<4>().0) {
         *to = u32::from_be_bytes(*from);
     }
+    let [mut w0, mut w1, mut w2, mut w3, mut w4, mut w5, mut w6, mut w7, mut w8, mut w9, mut w10, mut w11, mut w12, mut w13, mut w14, mut w15] = words;
     let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
-    for ks in K.as_chunks::<16>().0 {
-        for (k, wt) in ks.iter().zip(&w) {
-            let s1 = e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25);
-            let choice = (e & f) ^ (!e & g);
-            let t1 = h
-                .wrapping_add(s1)
-                .wrapping_add(choice)
-                .wrapping_add(*k)
-                .wrapping_add(*wt);
-            let s0 = a.rotate_right(2) ^ a.rotate_right(13) ^ a.rotate_right(22);
-            let majority = (a & b) ^ (a & c) ^ (b & c);
-            h = g;
-            g = f;
-            f = e;
-            e = d.wrapping_add(t1);
-            d = c;
-            c = b;
-            b = a;
-            a = t1.wrapping_add(s0.wrapping_add(majority));
+    let (rows, _) = K.as_chunks::<16>();
+    for (at, row) in rows.iter().enumerate() {
+        let [k0, k1, k2, k3, k4, k5, k6, k7, k8, k9, k10, k11, k12, k13, k14, k15] = *row;
+        if at > 0 {
+        schedule!(w0, w1, w9, w14);
+        schedule!(w1, w2, w10, w15);
+        schedule!(w2, w3, w11, w0);
+        schedule!(w3, w4, w12, w1);
+        schedule!(w4, w5, w13, w2);
+        schedule!(w5, w6, w14, w3);
+        schedule!(w6, w7, w15, w4);
+        schedule!(w7, w8, w0, w5);
+        schedule!(w8, w9, w1, w6);
+        schedule!(w9, w10, w2, w7);
+        schedule!(w10, w11, w3, w8);
+        schedule!(w11, w12, w4, w9);
+        schedule!(w12, w13, w5, w10);
+        schedule!(w13, w14, w6, w11);
+        schedule!(w14, w15, w7, w12);
+        schedule!(w15, w0, w8, w13);
         }
-        schedule(&mut w);
+        round!(a b c d e f g h, k0, w0);
+        round!(h a b c d e f g, k1, w1);
+        round!(g h a b c d e f, k2, w2);
+        round!(f g h a b c d e, k3, w3);
+        round!(e f g h a b c d, k4, w4);
+        round!(d e f g h a b c, k5, w5);
+        round!(c d e f g h a b, k6, w6);
+        round!(b c d e f g h a, k7, w7);
+        round!(a b c d e f g h, k8, w8);
+        round!(h a b c d e f g, k9, w9);
+        round!(g h a b c d e f, k10, w10);
+        round!(f g h a b c d e, k11, w11);
+        round!(e f g h a b c d, k12, w12);
+        round!(d e f g h a b c, k13, w13);
+        round!(c d e f g h a b, k14, w14);
+        round!(b c d e f g h a, k15, w15);
     }
     let worked = [a, b, c, d, e, f, g, h];
     for (to, add) in state.iter_mut().zip(worked) {
         *to = to.wrapping_add(add);
-    }
-}
-
-/// The next 16 words of the message schedule, from the 16 before them.
-fn schedule(w: &mut [u32; 16]) {
-    for t in 0..16_usize {
-        let at = |back: usize| {
-            let index = t.wrapping_add(back) & 15;
-            w.get(index).copied().unwrap_or_default()
-        };
-        let (w16, w15, w7, w2) = (at(0), at(1), at(9), at(14));
-        let s0 = w15.rotate_right(7) ^ w15.rotate_right(18) ^ (w15 >> 3);
-        let s1 = w2.rotate_right(17) ^ w2.rotate_right(19) ^ (w2 >> 10);
-        let next = w16.wrapping_add(s0).wrapping_add(w7).wrapping_add(s1);
-        if let Some(slot) = w.get_mut(t) {
-            *slot = next;
-        }
     }
 }
 

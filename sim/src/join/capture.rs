@@ -20,6 +20,7 @@ pub(super) mod procs;
 pub(super) mod sockets;
 pub(super) mod threads;
 
+use super::digest::{ImageWriter as W, image_writer};
 use super::net_stacks;
 use super::{Join, SimKpi, handle};
 use crate::kern::Kern;
@@ -34,7 +35,7 @@ use vpscore::collections::{List, NoMemory};
 use vpscore::image::schema::{self, Abi};
 use vpscore::image::{
     FileRef, FiledescRef, Header, InstanceRef, PgrpRef, PipeRef, ProcRef, SessionRef, SigactsRef,
-    SocketRef, UcredRef, VmObjectRef, VmspaceRef, VnetRef, WriteError, Writer, features,
+    SocketRef, UcredRef, VmObjectRef, VmspaceRef, VnetRef, WriteError, features,
 };
 use vpscore::instance::{Ceilings, Event, Live, State};
 use vpscore::kpi::Kpi;
@@ -48,8 +49,6 @@ use vpscore::types::{HostId, InstanceId, PrisonHandle};
 pub(super) const OSRELDATE: u32 = 1_500_068;
 /// `kern.osrelease` of it.
 pub(super) const OSRELEASE: &str = "15.0-RELEASE";
-
-type W = Writer<List<u8>>;
 
 /// Why no image was taken. Processes are named by the kernel's handle.
 #[derive(Debug)]
@@ -179,7 +178,7 @@ impl Join {
         let mut capture = Capture {
             kern,
             join: self,
-            w: Writer::new(List::new(), &header)?,
+            w: image_writer(&header)?,
             cut,
             turns: threads::Turns::of(kern, &procs),
             procs,

@@ -14,6 +14,7 @@
 //! * `manage`: instances made, entered, stopped and destroyed.
 
 pub mod capture;
+pub mod digest;
 mod gate;
 #[cfg(test)]
 mod image_refusals;

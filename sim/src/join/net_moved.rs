@@ -5,9 +5,10 @@
 use vpscore::cbor::Text;
 use vpscore::collections::{List, NoMemory};
 use vpscore::image::schema::{self, InstanceState};
-use vpscore::image::{Error, Event, Header, Reader, Ref, UcredRef, WriteError, Writer};
+use vpscore::image::{Error, Event, Header, Ref, UcredRef, WriteError};
 use vpscore::time::Duration;
 
+use super::digest::{image_reader, image_writer};
 use super::net_sockets::{SocketRefs, capture_sockets, capture_syncaches};
 use super::net_stacks::{BuildError, BuiltStack, CaptureError, NetImage, capture_stacks};
 use crate::net::socket::Inet;
@@ -80,7 +81,7 @@ pub fn image_of(stack: &Vnet<Inet>, now: Instant) -> Result<(Vec<u8>, SocketRefs
         features: 0,
         optional_features: 0,
     };
-    let mut w = Writer::new(List::new(), &header)?;
+    let mut w = image_writer(&header)?;
     w.object(&schema::Info {
         osrelease: Text::copy("15.0-RELEASE")?,
         machine_arch: Text::copy("amd64")?,
@@ -113,7 +114,7 @@ pub fn image_of(stack: &Vnet<Inet>, now: Instant) -> Result<(Vec<u8>, SocketRefs
 /// [`MoveError`].
 pub fn stack_of(bytes: &[u8], seed: u64) -> Result<BuiltStack, MoveError> {
     let mut image = NetImage::default();
-    let mut reader = Reader::new();
+    let mut reader = image_reader();
     let mut input = bytes;
     let mut whole = false;
     while let Some(event) = reader.feed(&mut input).map_err(MoveError::Read)? {

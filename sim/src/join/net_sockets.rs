@@ -18,9 +18,10 @@
 use std::collections::BTreeMap;
 
 use vpscore::collections::List;
-use vpscore::image::{InstanceRef, SocketRef, UcredRef, VnetRef, Writer};
+use vpscore::image::{InstanceRef, SocketRef, UcredRef, VnetRef};
 use vpscore::sock::{self, SoQstate};
 
+use super::digest::ImageWriter;
 use super::net::{Unfit, Unmovable};
 use super::net_sockets_so::{
     inpcb_record, listen_record, protocol_from, protocol_of, restore_inpcb, restore_listen,
@@ -57,7 +58,7 @@ pub(super) fn local(stack: &Vnet<Inet>, now: Instant) -> Instant {
 /// # Errors
 /// [`Unmovable::Socket`] where it does not know them.
 pub fn capture_sockets(
-    w: &mut Writer<List<u8>>,
+    w: &mut ImageWriter,
     (stacks, vnets): (&Stacks<'_>, &[VnetRef]),
     cred: impl Fn(VnetRef, SoId) -> Option<UcredRef>,
     now: Instant,
@@ -89,7 +90,7 @@ pub fn capture_sockets(
 /// # Errors
 /// [`Unmovable::Socket`] where it does not know them.
 pub fn capture_syncaches(
-    w: &mut Writer<List<u8>>,
+    w: &mut ImageWriter,
     (stacks, vnets): (&Stacks<'_>, &[VnetRef]),
     cred: impl Fn(VnetRef, Option<SoId>) -> Option<UcredRef>,
     now: Instant,

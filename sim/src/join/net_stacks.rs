@@ -12,9 +12,10 @@ use std::collections::BTreeMap;
 
 use vpscore::collections::{List, NoMemory};
 use vpscore::image::schema;
-use vpscore::image::{IfnetRef, InstanceRef, Object, VnetRef, WriteError, Writer};
+use vpscore::image::{IfnetRef, InstanceRef, Object, VnetRef, WriteError};
 use vpscore::sock::{Domain, Socket};
 
+use super::digest::ImageWriter;
 use super::net::{
     Unfit, Unmovable, ifnet_record, llentry_record, restore_ifnet, restore_llentry, restore_route,
     restore_vnet, route_record, vnet_record,
@@ -72,7 +73,7 @@ pub enum BuildError {
 /// # Errors
 /// What cannot be moved is found before anything is written, but for want of memory.
 pub fn capture_stacks(
-    w: &mut Writer<List<u8>>,
+    w: &mut ImageWriter,
     stacks: &[(InstanceRef, &Vnet<Inet>)],
     now: Instant,
 ) -> Result<Vec<VnetRef>, CaptureError> {

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use vpscore::cbor::{Decode, Encode, Text, decode_all, encode_to_list};
 use vpscore::collections::List;
-use vpscore::image::{Event, Header, Reader, Ref, Writer, schema};
+use vpscore::image::{Event, Header, Reader, Ref, schema};
 
+use super::digest::image_writer;
 use super::net::*;
 use super::net_stacks::{CaptureError, NetImage, capture_stacks};
 use crate::errno::Errno;
@@ -252,7 +253,7 @@ fn two_stacks_of_nested_instances_cross_in_one_image() {
         features: 0,
         optional_features: 0,
     };
-    let mut w = Writer::new(List::new(), &header).unwrap();
+    let mut w = image_writer(&header).unwrap();
     let text = |s: &str| Text::copy(s).unwrap();
     w.object(&schema::Info {
         osrelease: text("15.0-RELEASE"),
@@ -302,7 +303,7 @@ fn a_stack_that_cannot_move_is_found_before_anything_is_written() {
         features: 0,
         optional_features: 0,
     };
-    let mut w = Writer::new(List::new(), &header).unwrap();
+    let mut w = image_writer(&header).unwrap();
     let stacks = [(Ref::new(2), &good), (Ref::new(2), &bad)];
     match capture_stacks(&mut w, &stacks, THEN) {
         Err(CaptureError::Unmovable(1, Unmovable::Interface(at))) => assert_eq!(at, tun),

@@ -13,7 +13,7 @@ use crate::cbor::Decoder;
 use crate::collections::List;
 use crate::crc32c::Crc32c;
 use crate::limits::{FRAME_DATA_MAX, FRAME_META_MAX};
-use crate::sha256::Sha256;
+use crate::sha256::{Digest, Sha256};
 
 /// What the reader found.
 #[derive(Debug)]
@@ -86,11 +86,11 @@ struct Frame {
 
 /// Reads an image from pieces of any size.
 #[derive(Debug)]
-pub struct Reader {
+pub struct Reader<D = Sha256> {
     state: State,
     order: Order,
     window: PageWindow,
-    digest: Sha256,
+    digest: D,
     totals: Trailer,
     /// The bytes gathered of what `state` says.
     held: List<u8>,
@@ -109,11 +109,18 @@ impl Default for Reader {
 impl Reader {
     /// A reader at the start of an image. Allocates nothing yet.
     pub const fn new() -> Self {
+        Self::with_digest(Sha256::new())
+    }
+}
+
+impl<D> Reader<D> {
+    /// A reader at the start of an image, with somebody else's digest of nothing yet.
+    pub const fn with_digest(digest: D) -> Self {
         Self {
             state: State::Header,
             order: Order::new(),
             window: PageWindow::new(),
-            digest: Sha256::new(),
+            digest,
             totals: Trailer {
                 objects: 0,
                 frames: 0,
@@ -126,7 +133,9 @@ impl Reader {
             offset: 0,
         }
     }
+}
 
+impl<D: Digest> Reader<D> {
     /// Takes bytes from the front of `input` until something is complete, and returns that; `None`
     /// where the input ran out before.
     ///

@@ -11,7 +11,7 @@ use crate::cbor::{Encoder, Schema};
 use crate::collections::{List, NoMemory};
 use crate::crc32c::Crc32c;
 use crate::limits::{FRAME_DATA_MAX, FRAME_META_MAX};
-use crate::sha256::Sha256;
+use crate::sha256::{Digest, Sha256};
 
 /// Where an image goes: a file, a socket, a list of bytes.
 pub trait Sink {
@@ -57,11 +57,11 @@ impl<E> From<NoMemory> for WriteError<E> {
 /// Writes an image to a [`Sink`]. Records come in the order of [`KINDS`](super::KINDS); pages and
 /// streams follow the object that they belong to. After an error the writer is of no use.
 #[derive(Debug)]
-pub struct Writer<S> {
+pub struct Writer<S, D = Sha256> {
     sink: S,
     order: Order,
     window: PageWindow,
-    digest: Sha256,
+    digest: D,
     totals: Trailer,
     scratch: List<u8>,
     /// Bytes of a stream that do not fill a frame yet.
@@ -76,11 +76,25 @@ impl<S: Sink> Writer<S> {
     /// # Errors
     /// The sink's.
     pub fn new(sink: S, header: &Header) -> Result<Self, WriteError<S::Error>> {
+        Self::with_digest(sink, header, Sha256::new())
+    }
+}
+
+impl<S: Sink, D: Digest> Writer<S, D> {
+    /// Begins an image, with somebody else's digest of nothing yet.
+    ///
+    /// # Errors
+    /// The sink's.
+    pub fn with_digest(
+        sink: S,
+        header: &Header,
+        digest: D,
+    ) -> Result<Self, WriteError<S::Error>> {
         let mut writer = Self {
             sink,
             order: Order::new(),
             window: PageWindow::default(),
-            digest: Sha256::new(),
+            digest,
             totals: Trailer::default(),
             scratch: List::new(),
             pending: List::new(),

@@ -2,6 +2,7 @@
 //! An image as it was read, whole and vouched for, with nothing of the host touched.
 
 use super::RestoreError;
+use super::super::digest::image_reader;
 use crate::join::net_stacks::NetImage;
 use crate::vm::{PAGE_SIZE, Page};
 use std::collections::{BTreeMap, VecDeque};
@@ -12,7 +13,7 @@ use vpscore::image::schema::{
     File, Filedesc, Instance, Pgrp, Pipe, Proc, Session, Sigacts, Thread, Ucred, VmMapEntry,
     VmObject, Vmspace,
 };
-use vpscore::image::{Event, Header, ImageRecord, Object, Reader};
+use vpscore::image::{Event, Header, ImageRecord, Object};
 
 /// A memory object with its pages.
 #[derive(Debug)]
@@ -78,7 +79,7 @@ impl Staged {
     /// Reads an image of at most `most` pages.
     pub(super) fn read(bytes: &[u8], most: usize) -> Result<Self, RestoreError> {
         let mut staged = Self::default();
-        let mut reader = Reader::new();
+        let mut reader = image_reader();
         let mut input = bytes;
         // Pages of zeros, and pages that come again, share their memory as they did in the image.
         let zero: Page = Arc::new([0; PAGE_SIZE as usize]);
