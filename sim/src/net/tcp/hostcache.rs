@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What earlier connections learned of a peer (`tcp_hostcache.c`, 15.0).
+//! What earlier connections learned of a peer (`tcp_hostcache.c`, 15-CURRENT).
+//!
+//! FreeBSD looks every `net.inet.tcp.hostcache.prune` (300 s) for what has expired, so that an entry
+//! lives up to that much longer; here it ends on time. Its rows, of 30 entries by a keyed hash, are
+//! one list here: the entry that is used least recently gives way.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -29,17 +33,21 @@ pub struct Hostcache {
 }
 
 impl Hostcache {
-    /// What is known of a peer; zeros where nothing is (`tcp_hc_get`).
-    pub(crate) fn metrics(&self, peer: IpAddr, now: Instant) -> Metrics {
-        match self.entries.get(&peer) {
-            Some((metrics, expires)) if now < *expires => *metrics,
+    /// What is known of a peer; zeros where nothing is (`tcp_hc_get`). What is asked for lives on
+    /// (`tcp_hc_lookup`).
+    pub(crate) fn metrics(&mut self, peer: IpAddr, now: Instant, limits: Limits) -> Metrics {
+        match self.entries.get_mut(&peer) {
+            Some((metrics, expires)) if limits.enable && now < *expires => {
+                *expires = now.after(limits.expire);
+                *metrics
+            }
             _ => Metrics::default(),
         }
     }
 
     /// The path MTU to a peer, 0 where unknown (`tcp_hc_getmtu`).
-    pub(crate) fn mtu(&self, peer: IpAddr, now: Instant) -> u32 {
-        self.metrics(peer, now).rmx_mtu
+    pub(crate) fn mtu(&mut self, peer: IpAddr, now: Instant, limits: Limits) -> u32 {
+        self.metrics(peer, now, limits).rmx_mtu
     }
 
     /// Remembers a path MTU (`tcp_hc_updatemtu`).

@@ -355,10 +355,12 @@ impl Conn<'_, '_> {
         };
         let cwnd = flight + segs * i64::from(maxseg);
         self.tp.snd_cwnd = cwnd.clamp(0, i64::from(self.tp.snd_ssthresh)) as u32;
-        // What goes out goes when the acknowledgement is booked: the window was measured from it, and
-        // bytes in flight are counted from snd_una.
         self.tp.set(TF_ACKNOW);
         self.rescue_hole(ack, maxseg);
+        // The window was measured from the acknowledgement, while bytes in flight are still counted
+        // from snd_una: what goes now is a bare acknowledgement, with the number of the hole, and what
+        // the window lets out goes when the acknowledgement is booked.
+        let _ = self.output();
     }
 
     /// The rescue retransmission (RFC 6675 section 4, NextSeg rule 4): with nothing else to send, the

@@ -2,7 +2,7 @@
 //! Options of level `IPPROTO_TCP` (`tcp_default_ctloutput`, 15.0; `tcp(4)`).
 
 use super::Conn;
-use super::cc::Algorithm;
+use super::cc::{Algorithm, CcVar};
 use super::fastopen::PSK_LEN;
 use super::flags::{TF_FASTOPEN, TF_NODELAY, TF_NOOPT, TF_NOPUSH, TF_SIGNATURE};
 use super::fsm::State;
@@ -98,8 +98,8 @@ impl Conn<'_, '_> {
     pub(crate) fn use_min_mtu(&mut self) {
         self.inp.minmtu = true;
         let begun = self.tp.t_state >= State::SynSent && self.inp.inc.is_v6();
-        if begun && self.inp.ip6po_minmtu == 1 {
-            self.tp.t_maxseg = self.tp.t_maxseg.min(TCP6_MSS);
+        if begun && self.inp.ip6po_minmtu == 1 && self.tp.t_maxseg > TCP6_MSS {
+            self.set_maxseg(TCP6_MSS);
         }
     }
 
@@ -136,7 +136,8 @@ impl Conn<'_, '_> {
         }
         let end = value.iter().position(|b| *b == 0).unwrap_or(value.len());
         let name = std::str::from_utf8(&value[..end]).map_err(|_| Errno::ESRCH)?;
-        self.tp.t_ccv.algo = Algorithm::from_name(name).ok_or(Errno::ESRCH)?;
+        // The new algorithm starts afresh, the same one too (tcp_set_cc_mod).
+        self.tp.t_ccv = CcVar::of(Algorithm::from_name(name).ok_or(Errno::ESRCH)?);
         if self.tp.t_state.have_established() {
             self.cc_algo_conn_init();
         }

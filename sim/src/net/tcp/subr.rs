@@ -231,7 +231,9 @@ impl Conn<'_, '_> {
             Some(offer) => offer.max(minmss),
             None => u32::MAX,
         };
-        let cached = self.tcp.hostcache.mtu(self.inp.inc.faddr, self.cx.now);
+        let limits = self.tcp.hostcache_limits();
+        let peer = self.inp.inc.faddr;
+        let cached = self.tcp.hostcache.mtu(peer, self.cx.now, limits);
         let mss = if cached != 0 {
             cached.min(maxmtu).saturating_sub(protoh)
         } else {
@@ -282,7 +284,7 @@ impl Conn<'_, '_> {
     }
 
     /// The MSS to offer in a SYN (`tcp_mssopt`).
-    pub(crate) fn mssopt(&self) -> u32 {
+    pub(crate) fn mssopt(&mut self) -> u32 {
         self.tcp.mssopt(self.cx, &self.inp.inc, self.inp.minmtu)
     }
 }
@@ -299,7 +301,7 @@ impl super::Tcp {
 
     /// `tcp_mssopt`
     pub(crate) fn mssopt(
-        &self,
+        &mut self,
         cx: &crate::net::cx::Cx<'_>,
         inc: &InConninfo,
         minmtu: bool,
@@ -310,7 +312,8 @@ impl super::Tcp {
         } else {
             cx.ip.mtu_for(inc.faddr)
         };
-        let cached = self.hostcache.mtu(inc.faddr, cx.now);
+        let limits = self.hostcache_limits();
+        let cached = self.hostcache.mtu(inc.faddr, cx.now, limits);
         match (max, cached) {
             (0, 0) => self.mssdflt(v6),
             (0, mtu) | (mtu, 0) => mtu.saturating_sub(min_protoh(v6)),

@@ -125,6 +125,7 @@ variables! {
     always_keepalive: "net.inet.tcp.always_keepalive" = 1, ANY;
     delacktime: "net.inet.tcp.delacktime" = 40, MS;
     msl: "net.inet.tcp.msl" = 30_000, MS;
+    msl_local: "net.inet.tcp.msl_local" = 30_000, MS;
     persmin: "net.inet.tcp.persmin" = 5_000, MS;
     persmax: "net.inet.tcp.persmax" = 60_000, MS;
     rexmit_initial: "net.inet.tcp.rexmit_initial" = 1_000, MS;

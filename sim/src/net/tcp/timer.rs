@@ -141,7 +141,8 @@ impl Conn<'_, '_> {
         self.tp.t_rtttime = 0;
         self.cc_cong_signal(None, Signal::Rto);
         if self.tp.t_state == State::SynSent {
-            // Tells cc_conn_init to start with one segment; the signal would overwrite it before.
+            // Tells cc_conn_init to start with one segment, as its comment and RFC 5681 section 3.1
+            // have it. In the sources of early 2024 this came before the signal, which undid it.
             self.tp.snd_cwnd = 1;
         }
         let _ = self.output();

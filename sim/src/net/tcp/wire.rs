@@ -35,6 +35,9 @@ pub(crate) const TH_ECE: u16 = 0x40;
 /// `TH_CWR` (RFC 3168).
 pub(crate) const TH_CWR: u16 = 0x80;
 
+/// `TH_AE`: the third flag of accurate ECN (RFC 9768).
+pub(crate) const TH_AE: u16 = 0x100;
+
 /// A parsed segment, on its way through the input functions, which trim it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {

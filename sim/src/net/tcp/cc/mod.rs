@@ -65,11 +65,15 @@ pub struct CcVar {
 impl CcVar {
     /// The state of a new connection under the vnet's default algorithm.
     pub(crate) fn new(sysctl: &Sysctl) -> Self {
-        let algo = if sysctl.cubic != 0 {
+        Self::of(if sysctl.cubic != 0 {
             Algorithm::Cubic
         } else {
             Algorithm::NewReno
-        };
+        })
+    }
+
+    /// The state of a connection that begins to use an algorithm.
+    pub(crate) fn of(algo: Algorithm) -> Self {
         Self {
             algo,
             flags: 0,
@@ -137,7 +141,9 @@ impl Conn<'_, '_> {
 
     /// `cc_conn_init`: windows and times at the start, from the host cache where it knows the peer.
     pub(crate) fn cc_conn_init(&mut self) {
-        let metrics = self.tcp.hostcache.metrics(self.inp.inc.faddr, self.cx.now);
+        let limits = self.tcp.hostcache_limits();
+        let peer = self.inp.inc.faddr;
+        let metrics = self.tcp.hostcache.metrics(peer, self.cx.now, limits);
         let maxseg = self.maxseg();
         if self.tp.t_srtt == 0 && metrics.rmx_rtt != 0 {
             self.tp.t_srtt = metrics.rmx_rtt;
@@ -224,6 +230,7 @@ impl Conn<'_, '_> {
         }
         tp.snd_nxt = tp.snd_max;
         tp.clear(TF_PREVVALID);
+        tp.t_rxtshift = 0;
         tp.t_badrxtwin = 0;
         self.tcp.stat.sndrexmitbad += 1;
     }

@@ -8,7 +8,6 @@ use super::super::flags::{
     TF_RCVD_SCALE, TF_RECOVERY, TF_REQ_SCALE, TF_SACK_PERMIT, TF_SONOTCONN, TF2_NO_ISS_CHECK,
 };
 use super::super::fsm::State;
-use super::super::options::MAX_WINSHIFT;
 use super::super::sack::Changed;
 use super::super::tcpcb::{MAXWIN, Timer};
 use super::super::wire::{Segment, TH_FIN};
@@ -105,9 +104,15 @@ impl Conn<'_, '_> {
         self.tp.snd_wl1 = pass.seg.seq - 1;
     }
 
-    /// An acknowledgement too old or of what was never sent is challenged (RFC 5961 section 5.2).
+    /// An acknowledgement too old is challenged (RFC 5961 section 5.2), one of what was never sent
+    /// is told where this side stands (RFC 9293 section 3.10.7.4).
     fn check_ack_range(&mut self, pass: &Pass) -> Result<(), Exit> {
         let ack = pass.seg.ack;
+        let tp = &mut self.tp;
+        // A window away from the start, the start no longer tells old acknowledgements apart.
+        if tp.snd_una.geq(tp.iss + (MAXWIN << tp.snd_scale)) {
+            tp.t_flags2 |= TF2_NO_ISS_CHECK;
+        }
         if self.tcp.sysctl.insecure_ack == 0 {
             let oldest = self.tp.snd_una - self.tp.max_sndwnd;
             let first = self.tp.iss + 1;
@@ -118,8 +123,7 @@ impl Conn<'_, '_> {
             }
         }
         if ack.gt(self.tp.snd_max) {
-            self.challenge_ack(&pass.seg);
-            return Err(Exit::Drop);
+            return Err(Exit::DropAfterAck);
         }
         Ok(())
     }
@@ -161,8 +165,8 @@ impl Conn<'_, '_> {
         let acked = ack - self.tp.snd_una;
         self.tcp.stat.rcvackpack += 1;
         self.tcp.stat.rcvackbyte += u64::from(acked);
-        let echo = pass.seg.to.ts.map_or(0, |(_, ecr)| ecr);
-        if echo != 0 && self.spurious_rto(echo) {
+        // Outside of header prediction only a time stamp tells (tcp_input.c, 15-CURRENT of 2025).
+        if pass.seg.to.ts.is_some() && self.spurious_rto(pass) {
             self.cc_cong_signal(Some(ack), Signal::RtoErr);
         }
         self.measure_rtt(pass);
@@ -204,16 +208,8 @@ impl Conn<'_, '_> {
             self.cc_post_recovery(ack);
         }
         let tp = &mut self.tp;
-        if tp.has(TF_SACK_PERMIT) && tp.snd_una.gt(tp.snd_recover) {
-            tp.snd_recover = tp.snd_una;
-        }
-        if tp.snd_nxt.lt(tp.snd_una) {
-            tp.snd_nxt = tp.snd_una;
-        }
-        // Far from the start, the start no longer tells old acknowledgements apart.
-        if tp.snd_una.gt(tp.iss + 2 * (MAXWIN << MAX_WINSHIFT)) {
-            tp.t_flags2 |= TF2_NO_ISS_CHECK;
-        }
+        tp.snd_recover = tp.snd_recover.max(tp.snd_una);
+        tp.snd_nxt = tp.snd_nxt.max(tp.snd_una);
     }
 
     /// What follows when this side's FIN is acknowledged.

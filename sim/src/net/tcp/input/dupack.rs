@@ -18,7 +18,7 @@ impl Conn<'_, '_> {
     pub(super) fn duplicate_ack(&mut self, pass: &mut Pass) -> Result<(), Exit> {
         let maxseg = self.maxseg();
         let sack = self.tp.has(TF_SACK_PERMIT);
-        if pass.seg.tlen() != 0 || !(pass.win == self.tp.snd_wnd || sack) {
+        if !pass.no_data || !(pass.win == self.tp.snd_wnd || sack) {
             return Ok(());
         }
         // The first FIN of a simultaneous close is no duplicate.
@@ -82,7 +82,8 @@ impl Conn<'_, '_> {
         self.tp.t_dupacks = REXMTTHRESH;
         let onxt = self.tp.snd_nxt;
         let prr = self.tcp.sysctl.prr != 0;
-        let already = if prr || self.tp.has(TF_SACK_PERMIT) {
+        let sack = self.is_sack_recovery(&pass.seg);
+        let already = if sack {
             self.tp.has(TF_FASTRECOVERY)
         } else {
             ack.leq(self.tp.snd_recover)
@@ -95,7 +96,6 @@ impl Conn<'_, '_> {
         self.cc_ack_received(ack, Ack::Duplicate);
         self.tp.stop(Timer::Rexmt);
         self.tp.t_rtttime = 0;
-        let sack = self.is_sack_recovery(&pass.seg);
         if prr {
             self.prr_begin(ack, sack, maxseg);
         }
@@ -127,15 +127,17 @@ impl Conn<'_, '_> {
         if self.tp.t_dupacks == 1 {
             self.tp.snd_limited = 0;
         }
+        // Planning adds what is reported once, though it is taken off twice where nothing was sent
+        // again (tcp_input.c, 15-CURRENT of 2025): with SACK, new text goes only as far as a duplicate
+        // reports less than a segment.
+        let reported = self.sack_adjust();
         if self.tp.snd_nxt == self.tp.snd_max && self.tp.t_rxtshift == 0 {
-            self.tp.snd_cwnd = self.tp.snd_nxt - self.tp.snd_una;
+            let inflight = self.tp.snd_nxt - self.tp.snd_una;
+            self.tp.snd_cwnd = inflight.saturating_sub(reported);
         }
         let allowed = self.tp.t_dupacks.saturating_sub(self.tp.snd_limited);
-        let allowed = allowed.saturating_mul(maxseg);
-        // What is reported is added again when the segment is planned.
-        let reported = self.sack_adjust();
-        let cwnd = self.tp.snd_cwnd.saturating_add(allowed);
-        self.tp.snd_cwnd = cwnd.saturating_sub(reported);
+        let cwnd = i64::from(self.tp.snd_cwnd) + i64::from(allowed) * i64::from(maxseg);
+        self.tp.snd_cwnd = (cwnd - i64::from(reported)).max(0) as u32;
         let inflight = self.tp.snd_nxt - self.tp.snd_una;
         if self.so.so_snd.used() >= inflight || self.tp.has(TF_ACKNOW) {
             let _ = self.output();

@@ -50,6 +50,8 @@ pub(crate) struct Pass {
     pub(crate) ourfinisacked: bool,
     pub(crate) incforsyn: bool,
     pub(crate) changed: Changed,
+    /// The segment arrived without text, before anything was trimmed.
+    pub(crate) no_data: bool,
     /// 1 where the out-of-band byte was taken out of the text.
     pub(crate) pulled: u32,
 }
@@ -206,7 +208,7 @@ impl Conn<'_, '_> {
         if seg.has(TH_FIN) {
             let end = seg.seq + (seg.tlen() + u32::from(seg.has(TH_SYN)) + 1);
             if end == self.tp.rcv_nxt {
-                let wait = (2 * self.tcp.sysctl.msl) as u32;
+                let wait = self.two_msl();
                 self.activate(Timer::Msl2, wait);
             }
         }
@@ -230,7 +232,15 @@ impl Conn<'_, '_> {
             self.close();
             return;
         }
-        let wait = (2 * self.tcp.sysctl.msl) as u32;
+        let wait = self.two_msl();
         self.activate(Timer::Msl2, wait);
+    }
+
+    /// How long TIME-WAIT lasts: a connection of this host with itself has a segment lifetime of its
+    /// own (`net.inet.tcp.msl_local`, `tcp(4)`).
+    fn two_msl(&self) -> u32 {
+        let sysctl = &self.tcp.sysctl;
+        let own = self.cx.ip.is_local(self.inp.inc.faddr);
+        2 * if own { sysctl.msl_local } else { sysctl.msl } as u32
     }
 }

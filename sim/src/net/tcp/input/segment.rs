@@ -29,6 +29,7 @@ impl Conn<'_, '_> {
             ourfinisacked: false,
             incforsyn: false,
             changed: Changed::No,
+            no_data: seg.tlen() == 0,
             pulled: 0,
             seg,
         };
@@ -107,26 +108,29 @@ impl Conn<'_, '_> {
     }
 
     /// The peer's echo, in this side's own time; 0 where it can't be true.
-    fn echoed_timestamp(&mut self, pass: &mut Pass) {
+    fn echoed_timestamp(&self, pass: &mut Pass) {
         let now = self.ticks();
         let offset = self.tp.ts_offset;
-        let Some((_, ecr)) = &mut pass.seg.to.ts else {
-            return;
-        };
-        if *ecr == 0 {
-            return;
-        }
-        *ecr = ecr.wrapping_sub(offset);
-        if tstmp_gt(*ecr, now) {
-            *ecr = 0;
-        } else if self.spurious_rto(*ecr) {
-            self.cc_cong_signal(Some(pass.seg.ack), Signal::RtoErr);
+        if let Some((_, ecr)) = &mut pass.seg.to.ts
+            && *ecr != 0
+        {
+            *ecr = ecr.wrapping_sub(offset);
+            if tstmp_gt(*ecr, now) {
+                *ecr = 0;
+            }
         }
     }
 
-    /// Whether the moment lies before the first retransmission: then it was not needed (RFC 3522).
-    pub(super) fn spurious_rto(&self, moment: u32) -> bool {
+    /// Whether an acknowledgement of something new shows that the first retransmission was not
+    /// needed: it echoes a time before it (RFC 3522), or, without time stamps, comes sooner than an
+    /// answer to it could.
+    pub(super) fn spurious_rto(&self, pass: &Pass) -> bool {
         let tp = &self.tp;
+        let moment = match pass.seg.to.ts {
+            Some((_, 0)) => return false,
+            Some((_, ecr)) => ecr,
+            None => self.ticks(),
+        };
         tp.t_rxtshift == 1
             && tp.has(TF_PREVVALID)
             && tp.t_badrxtwin != 0
@@ -199,7 +203,7 @@ impl Conn<'_, '_> {
     fn predicted_ack(&mut self, pass: &mut Pass) -> Result<(), Exit> {
         self.tcp.stat.predack += 1;
         let ack = pass.seg.ack;
-        if pass.seg.to.ts.is_none() && self.spurious_rto(self.ticks()) {
+        if self.spurious_rto(pass) {
             self.cc_cong_signal(Some(ack), Signal::RtoErr);
         }
         self.measure_rtt(pass);

@@ -16,7 +16,7 @@ use crate::errno::Errno;
 impl Conn<'_, '_> {
     /// What the peer's SYN offers is agreed on where this side offered it too.
     pub(super) fn syn_sent_options(&mut self, pass: &Pass) {
-        self.ecn_input_parallel_syn(pass.flags);
+        self.ecn_input_parallel_syn(pass.flags, pass.seg.tos);
         let noopt = self.tp.has(TF_NOOPT);
         let to = &pass.seg.to;
         match to.wscale {
@@ -136,7 +136,7 @@ impl Conn<'_, '_> {
         } else {
             self.tp.set(TF_ACKNOW);
         }
-        self.ecn_input_syn_sent(pass.flags);
+        self.ecn_input_syn_sent(pass.flags, pass.seg.tos);
         self.tp.t_starttime = self.ticks();
         if self.tp.has(TF_NEEDFIN) {
             self.tp.t_acktime = self.ticks();

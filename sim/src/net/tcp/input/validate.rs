@@ -81,7 +81,7 @@ impl Conn<'_, '_> {
         if self.tcp.sysctl.insecure_syn != 0 && self.in_window(pass) {
             self.drop_connection(Some(Errno::ECONNRESET));
         } else {
-            self.ecn_input_syn_sent(pass.flags);
+            self.ecn_input_syn_sent(pass.flags, pass.seg.tos);
             self.challenge_ack(&pass.seg);
         }
         Err(Exit::Drop)

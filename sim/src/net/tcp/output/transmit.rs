@@ -52,6 +52,11 @@ impl Conn<'_, '_> {
         }
         self.count_segment(&plan);
         let result = self.build_and_send(&mut plan, &options);
+        if plan.flags & TH_RST != 0 {
+            // The block is about to go: nothing is booked, and one segment says it all.
+            self.tcp.stat.sndtotal += 1;
+            return Ok(false);
+        }
         self.account(&plan, result);
         self.sent(&plan, result)
     }

@@ -3,7 +3,7 @@
 
 use super::super::flags::{
     TF_FASTOPEN, TF_LRD, TF_NODELAY, TF_NOOPT, TF_NOPUSH, TF_RCVD_SCALE, TF_RCVD_TSTMP,
-    TF_REQ_SCALE, TF_REQ_TSTMP, TF_SACK_PERMIT, TF_SIGNATURE, TF2_ECN_PERMIT,
+    TF_REQ_SCALE, TF_REQ_TSTMP, TF_SACK_PERMIT, TF_SIGNATURE,
 };
 use super::super::fsm::State;
 use super::super::seq::tstmp_lt;
@@ -11,9 +11,7 @@ use super::super::tcpcb::{Tcpcb, Timer, ticks};
 use super::super::wire::Segment;
 use super::super::{Conn, Conninfo, Tcp};
 use super::cookie::LIFETIME;
-use super::{
-    Listener, SCF_ECN, SCF_NOOPT, SCF_SACK, SCF_SIGNATURE, SCF_TIMESTAMP, SCF_WINSCALE, Sc,
-};
+use super::{Listener, SCF_NOOPT, SCF_SACK, SCF_SIGNATURE, SCF_TIMESTAMP, SCF_WINSCALE, Sc};
 use crate::net::cx::{Cx, SoId, SoWait};
 use crate::net::inpcb::{INP_IPV4, INP_IPV6, INP_SOCKREF};
 use crate::net::socket::bits::{SO_ACCEPTCONN, SS_ISCONNECTED, SS_NBIO};
@@ -213,9 +211,7 @@ impl Conn<'_, '_> {
                 tp.set(TF_SACK_PERMIT);
             }
         }
-        if sc.sc_flags & SCF_ECN != 0 {
-            tp.t_flags2 |= TF2_ECN_PERMIT;
-        }
+        tp.ecn_syncache_socket(sc.sc_flags);
         tp.t_maxunacktime = listener.t_maxunacktime;
         tp.t_keepinit = listener.t_keepinit;
         tp.t_keepidle = listener.t_keepidle;

@@ -17,7 +17,7 @@ pub(crate) use pause::Pause;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ecn::ECN_MASK;
+use super::ecn::{self, ECN_MASK, SCF_ECN};
 use super::flags::{TF_NOOPT, TF_SIGNATURE};
 use super::options::TcpOpt;
 use super::respond::Outgoing;
@@ -41,7 +41,6 @@ pub(crate) const SCF_TIMESTAMP: u16 = 0x04;
 pub(crate) const SCF_UNREACH: u16 = 0x10;
 pub(crate) const SCF_SIGNATURE: u16 = 0x20;
 pub(crate) const SCF_SACK: u16 = 0x80;
-pub(crate) const SCF_ECN: u16 = 0x100;
 
 /// An embryonic connection (`struct syncache`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -348,9 +347,7 @@ impl Tcp {
         if noopt {
             sc.sc_flags |= SCF_NOOPT;
         }
-        if self.sysctl.ecn_enable != 0 && offers_ecn(seg) {
-            sc.sc_flags |= SCF_ECN;
-        }
+        sc.sc_flags |= ecn::syncache_add(seg.flags, seg.tos, self.sysctl.ecn_enable);
         sc.sc_iss = if self.sysctl.syncookies != 0 {
             self.syncookie_generate(cx, &sc)
         } else {
@@ -393,8 +390,8 @@ impl Tcp {
                 to.ts = Some((sc.sc_tsoff.wrapping_add(ticks(cx.now)), sc.sc_tsreflect));
             }
         }
-        let ece = if syn && sc.sc_flags & SCF_ECN != 0 {
-            TH_ECE
+        let ecn = if syn {
+            ecn::syncache_respond(sc.sc_flags)
         } else {
             0
         };
@@ -403,7 +400,7 @@ impl Tcp {
             dst: (inc.faddr, inc.fport),
             seq: sc.sc_iss + u32::from(!syn),
             ack: sc.sc_irs + 1,
-            flags: flags | ece,
+            flags: flags | ecn,
             win: sc.sc_wnd,
             urp: 0,
         };
@@ -426,7 +423,7 @@ impl Tcp {
     }
 
     /// The options that only a SYN-ACK carries.
-    fn syncache_syn_options(&self, cx: &Cx<'_>, sc: &mut Sc, to: &mut TcpOpt) {
+    fn syncache_syn_options(&mut self, cx: &Cx<'_>, sc: &mut Sc, to: &mut TcpOpt) {
         let overhead = if sc.sc_port != 0 {
             self.sysctl.udp_tunneling_overhead as u32
         } else {
