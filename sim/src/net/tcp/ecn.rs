@@ -262,3 +262,7 @@ impl Conn<'_, '_> {
         if newdata { ECT0 } else { 0 }
     }
 }
+
+#[cfg(test)]
+#[path = "ecn_tests.rs"]
+mod tests;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! `t_flags` and `t_flags2` of a tcpcb, with FreeBSD's values (`netinet/tcp_var.h`, 15.0).
+//! `t_flags` and `t_flags2` of a tcpcb, with FreeBSD's values (`netinet/tcp_var.h` of
+//! November 2024).
 
 /// Acknowledge the peer at once.
 pub const TF_ACKNOW: u32 = 0x0000_0001;

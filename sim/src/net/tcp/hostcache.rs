@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What earlier connections learned of a peer (`tcp_hostcache.c`, 15-CURRENT).
+//! What earlier connections learned of a peer (`tcp_hostcache.c`, 15-CURRENT of 2024).
 //!
 //! FreeBSD looks every `net.inet.tcp.hostcache.prune` (300 s) for what has expired, so that an entry
 //! lives up to that much longer; here it ends on time. Its rows, of 30 entries by a keyed hash, are
@@ -110,3 +110,7 @@ pub(crate) struct Limits {
     pub(crate) cachelimit: usize,
     pub(crate) expire: Duration,
 }
+
+#[cfg(test)]
+#[path = "hostcache_tests.rs"]
+mod tests;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! `TCP_INFO`: a connection as a program may see it (`tcp_fill_info`; `netinet/tcp.h`, 15.0).
+//! `TCP_INFO`: a connection as a program may see it (`tcp_fill_info`, `tcp_usrreq.c`, 15-CURRENT of early
+//! 2024; `netinet/tcp.h`).
 
 use super::flags::{
     TF_FASTOPEN, TF_RCVD_SCALE, TF_RCVD_TSTMP, TF_REQ_SCALE, TF_REQ_TSTMP, TF_SACK_PERMIT,

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! TCP as FreeBSD 15's default stack speaks it (RFC 9293; `sys/netinet/tcp_*.c`, 15.0).
+//! TCP as FreeBSD 15's default stack speaks it (RFC 9293; `sys/netinet/tcp_*.c`).
+//!
+//! The release's own sources were not at hand. Each file names what it was written from, a revision of
+//! 15-CURRENT on the way to 15.0: `tcp_input.c`, `tcp_output.c`, `tcp_subr.c` and `cc.c` are of 2025
+//! and nearest to it; `tcp_sack.c`, `tcp_timer.c`, `tcp_usrreq.c` and `tcp_ecn.c` are of early 2024.
 //!
 //! The stack knows segments and addresses, not IP versions: it takes and gives
 //! [`crate::net::packet::IpPacket`]s. It has no clock, no randomness and no timers of its own: each

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The sender's scoreboard of selective acknowledgements (RFC 2018, RFC 6675; `tcp_sack.c`, 15.0).
+//! The sender's scoreboard of selective acknowledgements (RFC 2018, RFC 6675; `tcp_sack.c`,
+//! 15-CURRENT of early 2024).
 //!
 //! - I1: holes are sorted and disjoint, within `snd_una` and `snd_fack`.
-//! - I2: `sack_bytes_rexmit` is the sum over the holes of what was retransmitted from them.
+//! - I2: `sack_bytes_rexmit` is the sum over the holes of what was retransmitted from them. The kernel
+//!   leaves the last segment counted when a rescue hole stands for it once more; here it is not.
 
 use super::Conn;
 use super::cc::Signal;
@@ -22,7 +24,8 @@ pub(crate) enum Changed {
     No,
     /// `SACK_CHANGE`: something was unknown before.
     Yes,
-    /// `SACK_NEWLOSS`: and it tells of a further loss.
+    /// `SACK_NEWLOSS`: and it tells of a further loss. Stays when another block only fills a hole,
+    /// where the file of early 2024 forgets it.
     NewLoss,
 }
 
@@ -338,6 +341,8 @@ impl Conn<'_, '_> {
 
     /// An acknowledgement within recovery that fills no hole (`tcp_sack_partialack`).
     pub(crate) fn sack_partialack(&mut self, ack: Seq) {
+        // With sack.revised the window is concluded from RFC 6675's pipe, by what of it the revision
+        // that was read has (delivered_data and lost_bytes in tcp_compute_pipe).
         let maxseg = self.maxseg().max(1);
         self.tp.stop(Timer::Rexmt);
         self.tp.t_rtttime = 0;
@@ -419,3 +424,7 @@ struct Sweep {
     changed: Changed,
     delivered: i32,
 }
+
+#[cfg(test)]
+#[path = "sack_tests.rs"]
+mod tests;

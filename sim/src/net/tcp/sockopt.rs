@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Options of level `IPPROTO_TCP` (`tcp_default_ctloutput`, 15.0; `tcp(4)`).
+//! Options of level `IPPROTO_TCP` (`tcp_default_ctloutput`, 15-CURRENT of early 2024; `tcp(4)`).
 
 use super::Conn;
 use super::cc::{Algorithm, CcVar};

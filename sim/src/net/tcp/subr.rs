@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What all parts of a connection share: its end, its timers, its segment size
-//! (`sys/netinet/tcp_subr.c`, 15.0).
+//! (`sys/netinet/tcp_subr.c`, 15-CURRENT of 2025).
 
 use std::net::IpAddr;
 
@@ -77,7 +77,7 @@ impl Conn<'_, '_> {
         }
         self.tp.t_tfo_pending_count = None;
         self.tp.t_timers = [None; 5];
-        // tcp_discardcb, 15.0: what was queued goes at once, however long the program keeps the socket.
+        // tcp_discardcb, 15-CURRENT of 2025: what was queued goes at once, however long the program keeps the socket.
         self.tp.t_segq = Segq::default();
         self.tp.snd_holes.clear();
         self.tp.sackhint.nexthole = None;

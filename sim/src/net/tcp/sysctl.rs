@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The `net.inet.tcp` and `kern.ipc` variables of a vnet: names, defaults and ranges as FreeBSD
-//! 15.0 has them (`tcp(4)`, `sys/netinet/tcp_*.c`).
+//! The `net.inet.tcp` and `kern.ipc` variables of a vnet: names, defaults and ranges as
+//! FreeBSD 15-CURRENT of 2024 and 2025 has them (`tcp(4)`, `sys/netinet/tcp_*.c`).
 //!
 //! Times are in milliseconds, which with FreeBSD's default of 1000 Hz are also ticks. Variables that
 //! are global in FreeBSD are per vnet here, since an instance sees them as its own host's.

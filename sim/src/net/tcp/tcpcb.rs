@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The TCP control block: all that a connection remembers (`struct tcpcb`, `netinet/tcp_var.h`, 15.0).
+//! The TCP control block: all that a connection remembers (`struct tcpcb`, `netinet/tcp_var.h` of
+//! November 2024).
 //!
 //! Field names are FreeBSD's, so that one who knows the kernel finds his way, and so that what a
 //! migration carries has one name everywhere. Times without a type are ticks of one millisecond;

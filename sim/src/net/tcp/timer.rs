@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What happens when a connection's timer fires (`tcp_timer.c`, 15.0).
+//! What happens when a connection's timer fires (`tcp_timer.c`, 15-CURRENT of early 2024).
 
 use super::Conn;
 use super::cc::Signal;
@@ -232,3 +232,7 @@ impl Conn<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "timer_tests.rs"]
+mod tests;

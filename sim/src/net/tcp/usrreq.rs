@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What the socket layer asks of a connection (`tcp_usrreq.c`, 15.0).
+//! What the socket layer asks of a connection (`tcp_usrreq.c`, 15-CURRENT of early 2024).
 
 use super::Conn;
 use super::flags::{

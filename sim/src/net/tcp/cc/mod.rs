@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Congestion control: what the input and timer code tell an algorithm, and the two algorithms
-//! (`mod_cc(9)`, `sys/netinet/cc/cc.c`, and the wrappers of `tcp_input.c`, 15.0).
+//! (`mod_cc(9)`, `sys/netinet/cc/cc.c`, and the wrappers of `tcp_input.c`, both of 2025).
 
 mod cubic;
 mod newreno;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! NewReno (RFC 5681, RFC 6582, RFC 8511; `sys/netinet/cc/cc_newreno.c` and the `newreno_cc_*` of
-//! `cc.c`, 15.0).
+//! `cc.c`; 15-CURRENT of 2024).
 
 use super::super::Conn;
 use super::super::flags::{TF_CONGRECOVERY, TF_FASTRECOVERY, TF_RECOVERY};

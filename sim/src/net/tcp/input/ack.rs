@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The acknowledgement field (RFC 9293 section 3.10.7.4, fifth check).
+//! The acknowledgement field (RFC 9293 section 3.10.7.4, fifth check; `tcp_input.c`, 15-CURRENT of 2025).
 
 use super::super::Conn;
 use super::super::cc::{Ack, Signal};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Acknowledgements of nothing new: fast retransmit, limited transmit (RFC 5681 section 3.2,
-//! RFC 6675 section 5, RFC 3042, RFC 6582).
+//! RFC 6675 section 5, RFC 3042, RFC 6582; `tcp_input.c`, 15-CURRENT of 2025).
 
 use super::super::Conn;
 use super::super::cc::{Ack, Signal};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! ICMP errors about this host's own segments (RFC 1122 section 4.2.3.9, RFC 5927, RFC 1191;
-//! `tcp_ctlinput`, `tcp6_ctlinput`, `tcp_notify`; 15.0).
+//! `tcp_ctlinput`, `tcp6_ctlinput`, `tcp_notify`; `tcp_subr.c`, 15-CURRENT of 2025).
 
 use std::net::IpAddr;
 

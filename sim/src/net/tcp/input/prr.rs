@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Proportional rate reduction: what may be sent while recovering (RFC 6937 and its successor;
-//! `tcp_do_prr_ack`).
+//! `tcp_do_prr_ack`, 15-CURRENT of 2025).
 
 use super::super::Conn;
 use super::super::flags::{TF_CONGRECOVERY, TF_FASTRECOVERY};
@@ -23,6 +23,9 @@ impl Conn<'_, '_> {
     }
 
     /// Sets the window for what this acknowledgement lets out.
+    ///
+    /// The pipe is that of before `snd_una` moves, as in the kernel, where `tcp_do_prr_ack` precedes
+    /// the bookkeeping of the acknowledgement: one that covers eight segments lets as many go at once.
     pub(super) fn prr_ack(&mut self, pass: &Pass) {
         let maxseg = i64::from(self.maxseg().max(1));
         let sack = self.is_sack_recovery(&pass.seg);
@@ -88,3 +91,7 @@ impl Conn<'_, '_> {
         count.max(0) / maxseg
     }
 }
+
+#[cfg(test)]
+#[path = "prr_tests.rs"]
+mod tests;

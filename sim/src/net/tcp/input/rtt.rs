@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Round-trip time and receive buffer sizing (RFC 6298; `tcp_xmit_timer`, `tcp_autorcvbuf`).
+//! Round-trip time and receive buffer sizing (RFC 6298; `tcp_xmit_timer`, `tcp_autorcvbuf`; 15-CURRENT of
+//! 2025).
 
 use super::super::Conn;
 use super::super::flags::TF2_FBYTES_COMPLETE;
@@ -89,3 +90,7 @@ impl Conn<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "rtt_tests.rs"]
+mod tests;

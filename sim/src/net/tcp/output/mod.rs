@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Sending: what may go, whether it should, and the segment itself (`tcp_default_output`,
-//! `sys/netinet/tcp_output.c`, 15.0).
+//! `sys/netinet/tcp_output.c`, 15-CURRENT of 2025).
 //!
 //! Each round builds one [`Plan`]: how much, from where, with which flags ([`Conn::plan`]). If one of
 //! the reasons to send holds ([`Conn::must_send`]), the segment is built and handed to IP

@@ -99,6 +99,48 @@ impl Host {
     }
 }
 
+/// Runs `f` on the client's end of a connection that was just opened with SACK and time stamps, with
+/// segments of 1000 bytes.
+pub(in crate::net::tcp) fn with_established<R>(f: impl FnOnce(&mut super::Conn<'_, '_>) -> R) -> R {
+    let mut net = Net::new(1);
+    let (client, _) = net.pair(false);
+    net.call(0, |inet, cx| {
+        inet.with_conn(client, cx, |conn| {
+            conn.tp.t_maxseg = 1_012;
+            f(conn)
+        })
+    })
+    .expect("a connection")
+}
+
+/// An acknowledgement of `ack` with these blocks.
+pub(in crate::net::tcp) fn report(ack: u32, blocks: &[(u32, u32)]) -> Segment {
+    let addr = (IpAddr::from([10, 0, 0, 2]), 80);
+    let sacks = blocks.iter().map(|&(start, end)| super::SackBlk {
+        start: super::Seq(start),
+        end: super::Seq(end),
+    });
+    Segment {
+        src: addr,
+        dst: addr,
+        tos: 0,
+        ttl: 64,
+        seq: super::Seq(0),
+        ack: super::Seq(ack),
+        flags: TH_ACK,
+        win: 65_535,
+        urp: 0,
+        to: super::TcpOpt {
+            sacks: sacks.collect(),
+            ..super::TcpOpt::default()
+        },
+        payload: Vec::new(),
+        header: 0,
+        start: 0,
+        port: 0,
+    }
+}
+
 /// What the link does to packets, in parts per million.
 #[derive(Clone, Copy, Debug, Default)]
 struct Faults {
