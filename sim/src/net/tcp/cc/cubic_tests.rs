@@ -31,6 +31,9 @@ fn extreme_times_and_windows_do_not_overflow() {
             assert!(cubic_cwnd(usecs, wmax, 65_535, k) <= i32::MAX as u32);
         }
     }
+    let hour = 3_600_000_000;
+    assert_eq!(cubic_cwnd(hour, 0, 1_448, 0), i32::MAX as u32);
+    assert_eq!(cubic_cwnd(0, 0, 1_448, hour << SHIFT), 0);
 }
 
 /// RFC 9438 figure 2 and figure 1, in floating point.
