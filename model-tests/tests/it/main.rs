@@ -11,6 +11,7 @@ mod net;
 mod orders;
 mod packetdrill;
 mod pid;
+mod segments;
 mod sock;
 mod tcp;
 mod tcp_moves;

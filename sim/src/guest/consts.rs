@@ -49,6 +49,7 @@ syscalls! {
     SYS_GETPPID = 39, "getppid", 0;
     SYS_DUP = 41, "dup", 1;
     SYS_GETGID = 47, "getgid", 0;
+    SYS_IOCTL = 54, "ioctl", 3;
     SYS_EXECVE = 59, "execve", 3;
     SYS_VFORK = 66, "vfork", 0;
     SYS_MUNMAP = 73, "munmap", 2;

@@ -40,6 +40,12 @@ impl Pipe {
         if side == 0 { zero } else { one }
     }
 
+    /// Bytes that the side has to read.
+    pub fn held(&self, side: u8) -> usize {
+        let [zero, one] = &self.buffers;
+        if side == 0 { zero.len() } else { one.len() }
+    }
+
     /// Whether the side is open.
     pub fn is_open(&self, side: u8) -> bool {
         let [zero, one] = self.open;

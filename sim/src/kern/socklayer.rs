@@ -15,6 +15,19 @@ pub struct Received {
     pub from: Option<SocketAddr>,
 }
 
+/// What `ioctl(2)` tells of a socket (`soo_ioctl`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SoIoctl {
+    /// `FIONREAD`: bytes to read.
+    Nread,
+    /// `FIONWRITE`: bytes that are written and not acknowledged.
+    Nwrite,
+    /// `FIONSPACE`: bytes that a write may bring.
+    Nspace,
+    /// `SIOCATMARK`: 1 where what is read next follows the mark of urgent data, else 0.
+    AtMark,
+}
+
 /// The sockets of one vnet. What would sleep says so and has done nothing; the caller tries again
 /// after a [`Wakeup`] on that channel. `now` is the moment of the call.
 pub trait SocketLayer {
@@ -81,6 +94,8 @@ pub trait SocketLayer {
     fn sotimeo(&mut self, so: SoId) -> (Duration, Duration);
     /// Whether a write without a reader raises no signal (`SO_NOSIGPIPE`).
     fn nosigpipe(&mut self, so: SoId) -> bool;
+    /// Tells something of the socket; `EINVAL` for a listener.
+    fn soioctl(&mut self, so: SoId, what: SoIoctl) -> Result<i32, Errno>;
     /// The local address.
     fn sockname(&mut self, so: SoId) -> Result<SocketAddr, Errno>;
     /// The peer's address.

@@ -12,7 +12,7 @@ use super::socket::bits::SO_NOSIGPIPE;
 use super::socket::{Domain, Inet, Proto, RecvFlags, SendFlags, Shut};
 use super::vnet::Vnet;
 use crate::errno::Errno;
-use crate::kern::socklayer::{Received, SocketLayer};
+use crate::kern::socklayer::{Received, SoIoctl, SocketLayer};
 use crate::time::{Duration, Instant};
 
 /// A network stack as an instance has it.
@@ -185,6 +185,16 @@ impl SocketLayer for InetVnet {
     fn nosigpipe(&mut self, so: SoId) -> bool {
         let entry = self.transports().get(so);
         entry.is_some_and(|entry| entry.so.option(SO_NOSIGPIPE))
+    }
+
+    fn soioctl(&mut self, so: SoId, what: SoIoctl) -> Result<i32, Errno> {
+        let inet = self.transports();
+        match what {
+            SoIoctl::Nread => inet.fionread(so),
+            SoIoctl::Nwrite => inet.fionwrite(so),
+            SoIoctl::Nspace => inet.fionspace(so),
+            SoIoctl::AtMark => inet.siocatmark(so),
+        }
     }
 
     fn sockname(&mut self, so: SoId) -> Result<SocketAddr, Errno> {

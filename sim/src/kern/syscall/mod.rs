@@ -6,6 +6,7 @@
 //! `Outcome`. Nothing else of it survives a sleep.
 
 mod file;
+mod ioctl;
 mod mem;
 mod poll;
 mod proc;
@@ -295,6 +296,7 @@ impl Kern {
             | sys::SYS_DUP2
             | sys::SYS_FCNTL
             | sys::SYS_PIPE2 => self.file_call(code, call),
+            sys::SYS_IOCTL => self.sys_ioctl(call),
             sys::SYS_POLL => self.sys_poll(call),
             sys::SYS_BREAK
             | sys::SYS_MMAP

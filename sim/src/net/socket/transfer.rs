@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::bits::{
     SS_ISCONNECTED, SS_ISCONNECTING, SS_ISDISCONNECTED, SS_ISDISCONNECTING, SS_NBIO,
 };
-use super::{Entry, Inet, Pcb, Proto};
+use super::{Entry, Inet, Pcb, Proto, Socket};
 use crate::errno::Errno;
 use crate::net::cx::{Cx, SoError, SoId, SoWait};
 use crate::net::sockbuf::{SBS_CANTRCVMORE, SBS_CANTSENDMORE, SBS_RCVATMARK};
@@ -166,9 +166,48 @@ impl Inet {
         Ok(Recv { data, from: None })
     }
 
-    /// Bytes that a receive would bring (`FIONREAD`).
-    pub fn fionread(&self, so: SoId) -> u32 {
-        self.get(so).map_or(0, |entry| entry.so.so_rcv.used())
+    /// A socket that has buffers: a listener has none (`soo_ioctl`).
+    fn with_buffers(&self, so: SoId) -> Result<&Socket, Errno> {
+        let so = &self.entry(so)?.so;
+        match so.sol {
+            Some(_) => Err(Errno::EINVAL),
+            None => Ok(so),
+        }
+    }
+
+    /// Bytes that there are to read, of all datagrams (`FIONREAD`).
+    ///
+    /// # Errors
+    /// `EINVAL` for a listener.
+    pub fn fionread(&self, so: SoId) -> Result<i32, Errno> {
+        let used = self.with_buffers(so)?.so_rcv.used();
+        Ok(i32::try_from(used).unwrap_or(i32::MAX))
+    }
+
+    /// Bytes in the send buffer (`FIONWRITE`).
+    ///
+    /// # Errors
+    /// `EINVAL` for a listener.
+    pub fn fionwrite(&self, so: SoId) -> Result<i32, Errno> {
+        let used = self.with_buffers(so)?.so_snd.used();
+        Ok(i32::try_from(used).unwrap_or(i32::MAX))
+    }
+
+    /// Room in the send buffer, 0 where more is held than its limit (`FIONSPACE`).
+    ///
+    /// # Errors
+    /// `EINVAL` for a listener.
+    pub fn fionspace(&self, so: SoId) -> Result<i32, Errno> {
+        let space = self.with_buffers(so)?.so_snd.space();
+        Ok(i32::try_from(space.max(0)).unwrap_or(i32::MAX))
+    }
+
+    /// 1 where the next byte is the one after the urgent mark (`SIOCATMARK`).
+    ///
+    /// # Errors
+    /// `EINVAL` for a listener.
+    pub fn siocatmark(&self, so: SoId) -> Result<i32, Errno> {
+        Ok(i32::from(self.with_buffers(so)?.so_rcv.state(SBS_RCVATMARK)))
     }
 
     /// Sets or clears `SS_NBIO` (`FIONBIO`).

@@ -3,10 +3,10 @@
 //! in the script's terms. The script's descriptor numbers are its own.
 //!
 //! A call with vectors is made as the one with a single buffer of as many bytes, for scripts cannot say what is
-//! in them; `FIONBIO` as `F_SETFL`, and `FIONREAD` as a peek.
+//! in them, and the kernel moves what is in them as one piece either way (`uiomove`).
 
 use super::args::{self, address, int, len, number, open, small, vectors};
-use super::names::{self, O_NONBLOCK};
+use super::names;
 use super::stack::{Output, Returned, Room, Trap};
 use super::written::{Written, polled};
 use crate::errno::Errno;
@@ -21,13 +21,6 @@ use std::ops::RangeInclusive;
 /// Bytes of one write. The program has so many to send; no send buffer takes more at once, for
 /// `kern.ipc.maxsockbuf` is 2 MiB.
 const WRITE_MAX: usize = 16 << 20;
-
-/// `MSG_PEEK` and `MSG_DONTWAIT` (`sys/socket.h`).
-const MSG_PEEK: i32 = 0x2;
-const MSG_DONTWAIT: i32 = 0x80;
-
-/// More than a receive buffer holds, for `FIONREAD`.
-const EVERYTHING: u64 = 4 << 20;
 
 /// Where in the program's scratch memory the length of an option's value is, the value behind it, and what is
 /// polled.
@@ -248,20 +241,20 @@ impl Program {
     }
 
     fn ioctl(&self, fd: u64, call: &Syscall) -> Result<Trap, ScriptError> {
-        let command = Some(number(call, 1)?);
-        if command == names::constant("FIONBIO") {
-            let value = args::value(call, 2)?.bytes;
-            let on = value.iter().any(|byte| *byte != 0);
-            let flags = if on { O_NONBLOCK as u64 } else { 0 };
-            let set = names::constant("F_SETFL").unwrap_or(0) as u64;
-            return Ok(plain(sys::SYS_FCNTL, [fd, set, flags, 0, 0, 0]));
+        let command = int(call, 1)?;
+        if call.args.len() < 3 {
+            return Ok(plain(sys::SYS_IOCTL, [fd, word(command), 0, 0, 0, 0]));
         }
-        if command == names::constant("FIONREAD") {
-            let flags = word(MSG_PEEK | MSG_DONTWAIT);
-            let args = [fd, self.room.receive, EVERYTHING, flags, 0, 0];
-            return Ok(plain(sys::SYS_RECVFROM, args));
+        let at = self.room.scratch + OPTVAL;
+        let value = args::value(call, 2)?.bytes;
+        if value.len() != size_of::<i32>() {
+            return Err("ioctl: the argument is one number, [N]".into());
         }
-        Err("ioctl: only FIONREAD and FIONBIO are known here".into())
+        Ok(Trap {
+            output: Output::Value(at, value.len()),
+            memory: vec![(at, value)],
+            ..plain(sys::SYS_IOCTL, [fd, word(command), at, 0, 0, 0])
+        })
     }
 
     fn poll(&self, call: &Syscall) -> Result<Trap, ScriptError> {
@@ -298,7 +291,6 @@ impl Program {
     pub fn answer(&mut self, call: &Syscall, returned: &Returned) -> (Result<i64, Errno>, Written) {
         let value = match returned.result {
             Ok(value) => i64::try_from(value).unwrap_or(i64::MAX),
-            Err(_) if reads_count(call) && self.is_open(call) => 0,
             Err(errno) => return (Err(errno), Written::Nothing),
         };
         let bytes = &returned.output;
@@ -316,14 +308,7 @@ impl Program {
                 let value = value.get(..len).unwrap_or(value);
                 (Ok(0), Written::Bytes(value.to_vec()))
             }
-            "ioctl" if reads_count(call) => {
-                let there = i32::try_from(value).unwrap_or(i32::MAX);
-                (Ok(0), Written::Bytes(there.to_le_bytes().to_vec()))
-            }
-            "ioctl" => {
-                let value = args::value(call, 2).unwrap_or_default();
-                (Ok(0), Written::Bytes(value.bytes))
-            }
+            "ioctl" if call.args.len() > 2 => (Ok(value), Written::Bytes(bytes.clone())),
             "poll" => {
                 let layout = &LP64.pollfd;
                 let entries = bytes.chunks(layout.size);
@@ -332,10 +317,6 @@ impl Program {
             }
             _ => (Ok(value), Written::Nothing),
         }
-    }
-
-    fn is_open(&self, call: &Syscall) -> bool {
-        number(call, 0).is_ok_and(|fd| self.descriptors.contains_key(&fd))
     }
 
     /// A new descriptor gets the number that the script expects, as long as it is free.
@@ -351,23 +332,21 @@ impl Program {
     }
 }
 
-/// Whether the call asks how much there is to read.
-fn reads_count(call: &Syscall) -> bool {
-    let command = number(call, 1).ok();
-    call.name == "ioctl" && command.is_some() && command == names::constant("FIONREAD")
-}
-
 fn fcntl(fd: u64, call: &Syscall) -> Result<Trap, ScriptError> {
-    let command = number(call, 1)?;
-    let arg = if Some(command) == names::constant("F_GETFL") {
-        0
-    } else if Some(command) == names::constant("F_SETFL") {
-        number(call, 2)?
+    let command = int(call, 1)?;
+    let named = |name| names::constant(name) == Some(i64::from(command));
+    if named("F_DUPFD") || named("F_DUP2FD") {
+        return Err("fcntl: a script has no name for a second descriptor".into());
+    }
+    let arg = if call.args.len() > 2 {
+        int(call, 2)?
     } else {
-        return Err("fcntl: only F_GETFL and F_SETFL are known here".into());
+        0
     };
-    let args = [fd, word(small(command)?), word(small(arg)?), 0, 0, 0];
-    Ok(plain(sys::SYS_FCNTL, args))
+    Ok(plain(
+        sys::SYS_FCNTL,
+        [fd, word(command), word(arg), 0, 0, 0],
+    ))
 }
 
 /// An `int` in a register.

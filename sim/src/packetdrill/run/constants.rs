@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The names of numbers that scripts use, as the headers of FreeBSD 15.0 (amd64) define them: `sys/socket.h`,
 //! `sys/fcntl.h`, `sys/filio.h`, `sys/sockio.h`, `sys/poll.h`, `netinet/in.h`, `netinet/ip.h`,
-//! `netinet/tcp.h`, `netinet6/in6.h`; the states are those of `netinet/tcp_fsm.h`.
+//! `netinet/tcp.h`, `netinet/tcp_log_buf.h`, `netinet6/in6.h`; the states are those of `netinet/tcp_fsm.h`.
 
 /// Names in the order of their bytes, so that one is found by halving.
 pub(super) const CONSTANTS: &[(&str, i64)] = &[
@@ -333,7 +333,15 @@ pub(super) const CONSTANTS: &[(&str, i64)] = &[
     ("TCP_LOGID", 36),
     ("TCP_LOGID_CNT", 46),
     ("TCP_LOG_LIMIT", 74),
+    ("TCP_LOG_STATE_CLEAR", -1),
+    ("TCP_LOG_STATE_CONTINUAL", 4),
+    ("TCP_LOG_STATE_HEAD", 2),
+    ("TCP_LOG_STATE_HEAD_AUTO", 3),
+    ("TCP_LOG_STATE_OFF", 0),
+    ("TCP_LOG_STATE_TAIL", 1),
+    ("TCP_LOG_STATE_TAIL_AUTO", 5),
     ("TCP_LOG_TAG", 47),
+    ("TCP_LOG_VIA_BBPOINTS", 6),
     ("TCP_MAXSEG", 2),
     ("TCP_MAXUNACKTIME", 68),
     ("TCP_MD5SIG", 16),

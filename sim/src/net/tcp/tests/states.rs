@@ -179,7 +179,7 @@ fn a_full_window_stops_the_sender_until_the_reader_reads() {
         sent += net.send(0, client, &chunk).unwrap_or(0);
         net.run(Duration::from_millis(50));
     }
-    let held = net.hosts[1].inet.fionread(server) as usize;
+    let held = net.hosts[1].inet.fionread(server).unwrap() as usize;
     assert!(held > 60_000 && sent > held, "{held} of {sent}");
     net.trace();
     net.run(Duration::from_secs(20));
