@@ -11,6 +11,7 @@ mod net;
 mod orders;
 mod packetdrill;
 mod pid;
+mod receiver;
 mod segments;
 mod sock;
 mod tcp;

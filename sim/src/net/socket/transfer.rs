@@ -207,7 +207,9 @@ impl Inet {
     /// # Errors
     /// `EINVAL` for a listener.
     pub fn siocatmark(&self, so: SoId) -> Result<i32, Errno> {
-        Ok(i32::from(self.with_buffers(so)?.so_rcv.state(SBS_RCVATMARK)))
+        Ok(i32::from(
+            self.with_buffers(so)?.so_rcv.state(SBS_RCVATMARK),
+        ))
     }
 
     /// Sets or clears `SS_NBIO` (`FIONBIO`).
