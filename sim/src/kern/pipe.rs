@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Pipes, which on FreeBSD carry data both ways (`sys/kern/sys_pipe.c`, 15.0).
+//! Pipes, which on FreeBSD carry data both ways (`sys/kern/sys_pipe.c`, 15-CURRENT).
 
 use super::Kern;
 use super::sleep::Chan;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Sockets as the system calls need them (`sys/socketvar.h`, 15.0); a vnet is one of these.
+//! Sockets as the system calls need them (`sys/socketvar.h`, 15-CURRENT); a vnet is one of these.
 
 use crate::errno::Errno;
 use crate::net::cx::{SoError, SoId, Wakeup};

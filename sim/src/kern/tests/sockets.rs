@@ -95,3 +95,48 @@ child:  sys socket AF_INET SOCK_STREAM 0 -> r9
         .collect();
     assert_eq!(parts, [5, 2]);
 }
+
+/// `kern_ioctl`, `soo_ioctl`, `pipe_ioctl`: the requests are FIONREAD, FIONBIO, FIOCLEX and FIODTYPE.
+#[test]
+fn an_ioctl_tells_of_pipes_and_sockets_and_is_refused_by_what_does_not_know_it() {
+    let run = run("
+.data
+ends:   word 0 0
+value:  word 7
+text:   string \"abc\"
+ok:     string \"ok\"
+.text
+        sys pipe2 ends 0
+        ld32 r8, ends
+        set r2 ends
+        ld32 r9, [r2 + 4]
+        sys write r9 text 3
+        sys ioctl r8 0x4004667f value
+        ld32 r3, value
+        bne r3, 3, bad
+        ; What is not copied out is not told.
+        sys ioctl r8 0x4004667f 8
+        bne r0, 14, bad
+        sys ioctl r9 0x4004667a value
+        bne r0, 25, bad
+        sys ioctl 77 0x4004667f value
+        bne r0, 9, bad
+        ; No direction: no request at all.
+        sys ioctl 77 0x667f value
+        bne r0, 25, bad
+        sys socket AF_INET SOCK_DGRAM 0 -> r8
+        sys ioctl r8 0x8004667e value
+        sys recvfrom r8 value 4 0 0 0
+        bne r0, EAGAIN, bad
+        sys ioctl r8 0x20006601 0
+        sys fcntl r8 1 0
+        bne r0, 1, bad
+        sys ioctl r8 0x20006602 0
+        sys fcntl r8 1 0
+        bne r0, 0, bad
+        print ok
+        exit 0
+bad:    exit 1
+");
+    assert_eq!((run.out.as_str(), exits(&run)), ("ok", vec![(0, 0)]));
+}

@@ -363,3 +363,53 @@ fn an_attempt_to_a_mapped_address_has_no_time_to_connect_in() {
     assert!(keep(Domain::Inet6, "[::1]:80"));
     assert!(!keep(Domain::Inet6, "[::ffff:127.0.0.1]:80"));
 }
+
+/// `soo_ioctl`: `sbavail` less what is no data.
+#[test]
+fn what_there_is_to_read_counts_data_only_and_a_listener_has_nothing_to_tell() {
+    let mut host = Host::new();
+    let so = host.socket(Domain::Inet, Proto::Udp);
+    host.bind(so, "127.0.0.1:9").unwrap();
+    for text in [&b"abc"[..], b"", b"defgh"] {
+        let flags = SendFlags::default();
+        let to = Some(at("127.0.0.1:9"));
+        host.with(|inet, cx| inet.sosend(cx, so, text, flags, to))
+            .unwrap();
+    }
+    host.settle();
+    let inet = host.vnet.transports();
+    assert_eq!((inet.fionread(so), inet.fionwrite(so)), (Ok(8), Ok(0)));
+    assert_eq!(inet.siocatmark(so), Ok(0));
+
+    let listener = host.listener(Domain::Inet, "127.0.0.1:80");
+    let inet = host.vnet.transports();
+    let told = [
+        inet.fionread(listener),
+        inet.fionwrite(listener),
+        inet.fionspace(listener),
+        inet.siocatmark(listener),
+    ];
+    assert_eq!(told, [Err(Errno::EINVAL); 4]);
+}
+
+#[test]
+fn a_send_buffer_below_what_it_holds_has_no_space() {
+    let mut host = Host::new();
+    let listener = host.listener(Domain::Inet, "127.0.0.1:80");
+    let so = host.socket(Domain::Inet, Proto::Tcp);
+    host.connect(so, "127.0.0.1:80").unwrap();
+    host.settle();
+    let _ = host.accept(listener).unwrap();
+    // Not settled: nothing is acknowledged yet.
+    let flags = SendFlags::default();
+    let sent = host.with(|inet, cx| inet.sosend(cx, so, &[0; 20_000], flags, None));
+    assert_eq!(sent, Ok(20_000));
+    let before = host.vnet.transports().fionspace(so).unwrap();
+    assert!(before > 0);
+    host.set(so, SOL_SOCKET, 0x1001, 10_000).unwrap();
+    let inet = host.vnet.transports();
+    assert_eq!(
+        (inet.fionwrite(so), inet.fionspace(so)),
+        (Ok(20_000), Ok(0))
+    );
+}

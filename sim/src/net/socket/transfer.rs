@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Sending, receiving and readiness (`sosend_generic`, `soreceive_generic`, `sopoll`; 15.0).
+//! Sending, receiving and readiness (`sosend_generic`, `soreceive_generic`, `sopoll`; 15-CURRENT of 2024 and 2025).
 
 use std::net::SocketAddr;
 

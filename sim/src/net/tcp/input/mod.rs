@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! A segment arrives: whose is it, and what becomes of it (`tcp_input_with_port`, `tcp_twcheck`;
-//! `tcp_input.c`, `tcp_timewait.c`, 15.0).
+//! `tcp_input.c`, `tcp_timewait.c`, 15-CURRENT of 2024 and 2025).
 
 mod ack;
 mod data;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The SYN cache: connections that a peer asked for and did not yet confirm (`tcp_syncache.c`, 15.0).
+//! The SYN cache: connections that a peer asked for and did not yet confirm (`tcp_syncache.c`, 15-CURRENT).
 //!
 //! A SYN costs a small entry, not a socket; when the cache is over its limits, the answer's sequence
 //! number carries all that matters ([`cookie`]).
