@@ -157,7 +157,7 @@ fn stays() -> Emulated {
 fn moves() -> Moving {
     Moving {
         emulated: stays(),
-        form: Form::Each,
+        form: Form::Every,
     }
 }
 

@@ -96,7 +96,7 @@ fn moving(form: Form) -> Moving {
 
 #[test]
 fn moves_after_every_event_change_no_answer() {
-    let wrong = wrong(&moving(Form::Each), some(251));
+    let wrong = wrong(&moving(Form::Every), some(251));
     assert!(
         wrong.is_empty(),
         "{} wrong, the first: {}",
