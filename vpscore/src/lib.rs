@@ -50,6 +50,7 @@ pub mod joints;
 pub mod kpi;
 pub mod limits;
 pub mod migrate;
+pub mod net;
 pub mod pid;
 pub mod privilege;
 pub mod racct;

@@ -96,6 +96,12 @@ pub const MIGRATE_ROUNDS_MAX: u32 = 1024;
 /// what recovery adds. A test goes through the tables and checks it.
 pub const MIGRATE_OUTPUTS_MAX: usize = 6;
 
+/// Addresses that an instance, with those below it, can have changed in one move.
+///
+/// Each is looked for among all, so that the work grows with the square; an instance with more
+/// addresses moves with the network that they are in.
+pub const REMAP_MAX: usize = 256;
+
 /// Bytes in a socket buffer.
 ///
 /// The largest window is 65535 << 14, just under a gibibyte; `kern.ipc.maxsockbuf` is 2 MiB by

@@ -41,6 +41,10 @@ pub(super) struct Args {
     /// Move it only after this event of the script's run, counted from 1, as failures of `--migrate` name it.
     #[arg(long, value_name = "EVENT", conflicts_with = "migrate")]
     migrate_at: Option<usize>,
+    /// With each move the instance gets another address in another network, before which a translation stands: to
+    /// the script nothing may change. Where it has signed connections (TCP MD5), it keeps its address.
+    #[arg(long)]
+    remap: bool,
     /// Tolerate times off by this part of the time since the event before, where a script names none;
     /// nplab's tool on FreeBSD tolerates 5.
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
@@ -95,9 +99,20 @@ pub(super) fn run(args: &Args) -> Result<u8, String> {
     };
     let emulated = Emulated { seed: args.seed };
     let form = args.form();
+    if args.remap && form.is_none() {
+        return Err("--remap says how to move: add --migrate or --migrate-at".to_owned());
+    }
     let reports = match form {
         None => suite::run_all(&emulated, &scripts, &settings),
-        Some(form) => suite::run_all(&Moving { emulated, form }, &scripts, &settings),
+        Some(form) => {
+            let remap = args.remap;
+            let moving = Moving {
+                emulated,
+                form,
+                remap,
+            };
+            suite::run_all(&moving, &scripts, &settings)
+        }
     };
     if let Some(file) = &args.junit {
         std::fs::write(file, report::junit(&reports))

@@ -11,6 +11,7 @@
 //! # Failure
 //! What no record can hold is refused by name ([`Unmovable`]) before anything is written.
 
+use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 
 use vpscore::cbor::{Bytes, Text};
@@ -377,7 +378,15 @@ pub fn restore_llentry(now: Instant, record: &schema::Llentry, ip: &mut IpStack,
             .map(|bytes| OutPacket::of(&[bytes.as_slice()]))
             .collect(),
     };
-    ip.lltable
-        .entries
-        .insert((ifindex, ip_addr(record.addr)), entry);
+    match ip.lltable.entries.entry((ifindex, ip_addr(record.addr))) {
+        // Packets that wait for somebody who is no neighbour any more wait for the router, with
+        // others; where that is known already, they are lost as on a wire.
+        Entry::Occupied(mut there) if entry.mac.is_none() => {
+            if there.get().mac.is_none() {
+                there.get_mut().hold.extend(entry.hold);
+            }
+        }
+        Entry::Occupied(mut there) => drop(there.insert(entry)),
+        Entry::Vacant(place) => drop(place.insert(entry)),
+    }
 }

@@ -6,6 +6,7 @@ use vpscore::cbor::Text;
 use vpscore::collections::{List, NoMemory};
 use vpscore::image::schema::{self, InstanceState};
 use vpscore::image::{Error, Event, Header, Ref, UcredRef, WriteError};
+use vpscore::net::{Fate, Remap, RemapError, Remapping};
 use vpscore::time::Duration;
 
 use super::digest::{image_reader, image_writer};
@@ -26,6 +27,14 @@ pub enum MoveError {
     Build(BuildError),
     /// The image has no stack.
     Nothing,
+    /// The stack cannot have the other addresses.
+    Remap(RemapError),
+}
+
+impl From<RemapError> for MoveError {
+    fn from(error: RemapError) -> Self {
+        Self::Remap(error)
+    }
 }
 
 impl From<CaptureError> for MoveError {
@@ -113,14 +122,25 @@ pub fn image_of(stack: &Vnet<Inet>, now: Instant) -> Result<(Vec<u8>, SocketRefs
 /// # Errors
 /// [`MoveError`].
 pub fn stack_of(bytes: &[u8], seed: u64) -> Result<BuiltStack, MoveError> {
+    stack_remapped(bytes, seed, &Remap::default())
+}
+
+/// The same, with the addresses that `remap` says.
+///
+/// # Errors
+/// [`MoveError`].
+pub fn stack_remapped(bytes: &[u8], seed: u64, remap: &Remap) -> Result<BuiltStack, MoveError> {
     let mut image = NetImage::default();
+    let mut remapping = Remapping::new(remap, schema::Abi::SimLp64)?;
     let mut reader = image_reader();
     let mut input = bytes;
     let mut whole = false;
     while let Some(event) = reader.feed(&mut input).map_err(MoveError::Read)? {
         match event {
-            Event::Object { id, object } => {
-                let _other = image.object(id, object);
+            Event::Object { id, mut object } => {
+                if remapping.object(id, &mut object)? == Fate::Stays {
+                    let _other = image.object(id, object);
+                }
             }
             Event::Data {
                 object,
@@ -136,6 +156,7 @@ pub fn stack_of(bytes: &[u8], seed: u64) -> Result<BuiltStack, MoveError> {
     if !whole {
         return Err(MoveError::Nothing);
     }
+    image.remapped(remapping)?;
     let built = image.build(seed, |_| "target".to_owned(), |_| Instant::BOOT);
     let mut built = built.map_err(MoveError::Build)?.into_values();
     built.next().ok_or(MoveError::Nothing)

@@ -225,6 +225,13 @@ impl SocketImage {
         true
     }
 
+    /// Changes what each socket has received and nobody has read.
+    pub(super) fn received(&mut self, change: impl Fn(&sock::Socket, &mut [u8])) {
+        for (record, [rcv, ..]) in self.sockets.values_mut() {
+            change(record, rcv);
+        }
+    }
+
     /// Gives the stacks their sockets.
     pub(super) fn build(&self, built: &mut Built) -> Result<(), BuildError> {
         for (id, record) in &self.tcp_vnets {

@@ -10,7 +10,9 @@ use vpscore::sock::{self, Seq};
 use super::net::{Unfit, Unmovable, in_addr, ip_addr};
 use super::net_sockets_so::{conninfo_record, restore_conninfo};
 use super::net_sockets_tcp::{age, ago, left};
-use crate::net::tcp::{Bucket, ChallengeAck, ClientEntry, Metrics, Pause, Reason, Sc, Tcp, ticks};
+use crate::net::tcp::{
+    Bucket, ChallengeAck, ClientEntry, KnownAs, Metrics, Pause, Reason, Sc, Tcp, ticks,
+};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -151,6 +153,13 @@ pub(super) fn tcp_vnet_record(
             key: Bytes::copy(secret)?,
         })?;
     }
+    let mut known_as = List::new();
+    for (addr, known) in &tcp.syncache.known_as.0 {
+        known_as.push(sock::KnownAs {
+            addr: in_addr(*addr),
+            known_as: in_addr(*known),
+        })?;
+    }
     let mut resets = List::new();
     for (reason, (since, count)) in &tcp.bandlim.counts {
         resets.push(sock::RateCount {
@@ -184,6 +193,7 @@ pub(super) fn tcp_vnet_record(
         rng: Some(rng_state(rng)),
         syncookie_overdue: left(cookies.reseed, now),
         syncache_pause_over: until.filter(|_| !paused).map(|at| now.since(at)),
+        known_as: (!known_as.is_empty()).then_some(known_as),
     })
 }
 
@@ -228,6 +238,9 @@ pub(super) fn restore_tcp_vnet(
     if let Some(secret) = &record.syncache_hash_secret {
         tcp.syncache.hash_secret = from_secret(secret)?;
     }
+    let known = record.known_as.iter().flatten();
+    let known = known.map(|pair| (ip_addr(pair.addr), ip_addr(pair.known_as)));
+    tcp.syncache.known_as = KnownAs(known.collect());
     for row in record.syncache_overflows.iter().flatten() {
         let bucket: &mut Bucket = tcp.syncache.buckets.entry(row.bucket).or_default();
         bucket.last_overflow = Some(before(now, row.age));

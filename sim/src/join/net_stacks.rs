@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use vpscore::collections::{List, NoMemory};
 use vpscore::image::schema;
 use vpscore::image::{IfnetRef, InstanceRef, Object, VnetRef, WriteError};
+use vpscore::net::{RemapError, Remapping};
 use vpscore::sock::{Domain, Socket};
 
 use super::digest::ImageWriter;
@@ -166,6 +167,20 @@ impl NetImage {
     /// Takes bytes of a stream in; false where they are not of a socket of a stack.
     pub fn data(&mut self, id: u32, stream: u32, bytes: &[u8]) -> bool {
         self.sockets.data(id, stream, bytes)
+    }
+
+    /// The image has come to its end, and with it the remap that its objects went through: what
+    /// sockets have received is changed, and routes that the new network demands are added.
+    ///
+    /// # Errors
+    /// Why the instance cannot have the other addresses.
+    pub fn remapped(&mut self, remapping: Remapping<'_>) -> Result<(), RemapError> {
+        self.sockets
+            .received(|record, bytes| remapping.received(record, bytes));
+        for route in &remapping.finish()? {
+            self.routes.push((0, *route));
+        }
+        Ok(())
     }
 
     /// Builds the stacks, by the number of their vnet in the image; each is suspended.

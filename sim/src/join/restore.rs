@@ -35,6 +35,7 @@ use vpscore::image;
 use vpscore::image::schema::InstanceState;
 use vpscore::instance::{Birth, Event, Live, Name, NameError};
 use vpscore::kpi::Kpi;
+use vpscore::net::{Remap, RemapError};
 use vpscore::racct::LimitError;
 use vpscore::state::{ForkError, ManageError, ThreadError};
 use vpscore::types::{InstanceId, PrisonHandle};
@@ -85,6 +86,14 @@ pub enum RestoreError {
     Kernel(u32, Errno),
     /// A network stack cannot be built.
     Net(BuildError),
+    /// The instance cannot have the other addresses.
+    Remap(RemapError),
+}
+
+impl From<RemapError> for RestoreError {
+    fn from(error: RemapError) -> Self {
+        Self::Remap(error)
+    }
 }
 
 impl From<image::Error> for RestoreError {
@@ -116,8 +125,8 @@ struct Made {
 }
 
 impl Join {
-    /// Restores an image below `parent`, under `name` or that which it had. The instance is
-    /// suspended, and resumed by whoever wanted it.
+    /// Restores an image below `parent`, under `name` or that which it had, with the addresses that it
+    /// had. The instance is suspended, and resumed by whoever wanted it.
     ///
     /// # Errors
     /// [`RestoreError`]; the host is as it was.
@@ -128,8 +137,24 @@ impl Join {
         name: Option<Name>,
         bytes: &[u8],
     ) -> Result<InstanceId, RestoreError> {
+        self.restore_remapped(kern, parent, name, bytes, &Remap::default())
+    }
+
+    /// The same, with other addresses: the peers go on with the old ones, and a translation stands
+    /// before the instance.
+    ///
+    /// # Errors
+    /// [`RestoreError`]; the host is as it was.
+    pub fn restore_remapped(
+        &mut self,
+        kern: &mut Kern,
+        parent: InstanceId,
+        name: Option<Name>,
+        bytes: &[u8],
+        remap: &Remap,
+    ) -> Result<InstanceId, RestoreError> {
         let most = kern.room_for_pages();
-        let mut staged = Staged::read(bytes, most)?;
+        let mut staged = Staged::read(bytes, most, remap)?;
         staged.check(kern.config())?;
         if staged.procs.len() > kern.room_for_procs() {
             return Err(RestoreError::Procs(staged.procs.len()));

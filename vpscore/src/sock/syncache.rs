@@ -148,6 +148,18 @@ record! {
 }
 
 record! {
+    /// An address that has changed, and what peers know it as, for they reach it through a
+    /// translation (see [`crate::net`]): hashes over the address are those over the old one.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct KnownAs {
+        /// The address.
+        0 => addr: InAddr,
+        /// What peers know it as.
+        1 => known_as: InAddr,
+    }
+}
+
+record! {
     /// Answers counted against a limit per second (`badport_bandlim`, `ip_icmp.c`).
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct RateCount {
@@ -213,5 +225,7 @@ record! {
         137 => syncookie_overdue: Option<Duration>,
         /// How long ago the last pause ended, where none lasts: another soon after it is longer.
         138 => syncache_pause_over: Option<Duration>,
+        /// Addresses that peers know by others; those of vnets of the same image with them.
+        139 => known_as: Option<List<KnownAs>>,
     }
 }

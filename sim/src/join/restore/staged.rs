@@ -8,12 +8,12 @@ use crate::vm::{PAGE_SIZE, Page};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use vpscore::cbor::Record;
-use vpscore::image::schema::Info;
 use vpscore::image::schema::{
-    File, Filedesc, Instance, Pgrp, Pipe, Proc, Session, Sigacts, Thread, Ucred, VmMapEntry,
+    Abi, File, Filedesc, Info, Instance, Pgrp, Pipe, Proc, Session, Sigacts, Thread, Ucred, VmMapEntry,
     VmObject, Vmspace,
 };
 use vpscore::image::{Event, Header, ImageRecord, Object};
+use vpscore::net::{Fate, Remap, Remapping};
 
 /// A memory object with its pages.
 #[derive(Debug)]
@@ -76,9 +76,10 @@ pub(super) struct Staged {
 }
 
 impl Staged {
-    /// Reads an image of at most `most` pages.
-    pub(super) fn read(bytes: &[u8], most: usize) -> Result<Self, RestoreError> {
+    /// Reads an image of at most `most` pages, whose instance gets the addresses that `remap` says.
+    pub(super) fn read(bytes: &[u8], most: usize, remap: &Remap) -> Result<Self, RestoreError> {
         let mut staged = Self::default();
+        let mut remapping = Remapping::new(remap, Abi::SimLp64)?;
         let mut reader = image_reader();
         let mut input = bytes;
         // Pages of zeros, and pages that come again, share their memory as they did in the image.
@@ -87,7 +88,11 @@ impl Staged {
         while let Some(event) = reader.feed(&mut input)? {
             match event {
                 Event::Header(header) => staged.header = Some(header),
-                Event::Object { id, object } => staged.object(id, object)?,
+                Event::Object { id, mut object } => {
+                    if remapping.object(id, &mut object)? == Fate::Stays {
+                        staged.object(id, object)?;
+                    }
+                }
                 Event::Page { pindex, bytes, .. } => {
                     staged.count(1, most)?;
                     let same = last.take().filter(|page| **page == *bytes);
@@ -118,6 +123,7 @@ impl Staged {
             }
         }
         reader.finish()?;
+        staged.net.remapped(remapping)?;
         Ok(staged)
     }
 

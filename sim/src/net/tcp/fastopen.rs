@@ -84,8 +84,8 @@ fn push_front(keys: &mut Vec<[u64; 2]>, key: [u64; 2], max: usize) {
 }
 
 impl Fastopen {
-    fn cookie(inc: &Conninfo, key: [u64; 2]) -> u64 {
-        siphash24(key, &octets(inc.faddr))
+    fn cookie(client: IpAddr, key: [u64; 2]) -> u64 {
+        siphash24(key, &octets(client))
     }
 
     /// `tcp_fastopen_autokey_locked`
@@ -130,9 +130,10 @@ impl Tcp {
         if self.sysctl.fastopen_acceptany != 0 {
             return Some(Cookie::Valid(0));
         }
-        let latest = Fastopen::cookie(inc, *self.fastopen.keys.first()?);
+        let client = self.syncache.known_as.addr(inc.faddr);
+        let latest = Fastopen::cookie(client, *self.fastopen.keys.first()?);
         let matches = |key: &[u64; 2]| {
-            let current = Fastopen::cookie(inc, *key).to_ne_bytes();
+            let current = Fastopen::cookie(client, *key).to_ne_bytes();
             if self.sysctl.fastopen_psk_enable == 0 {
                 return cookie == current;
             }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Initial sequence numbers and timestamp offsets (RFC 6528, RFC 7323 section 5.4; `tcp_subr.c`, 15.0).
 
-use super::Conninfo;
+use super::{Conninfo, Tcp};
 use super::seq::Seq;
 use super::siphash::keyed_hash;
 use super::sysctl::Sysctl;
@@ -62,12 +62,14 @@ impl Isn {
     }
 }
 
-/// `tcp_new_ts_offset`
-pub(crate) fn new_ts_offset(inc: &Conninfo, sysctl: &Sysctl, secret: [u64; 2]) -> u32 {
-    let mut inc = *inc;
-    if sysctl.ts_offset_per_conn == 0 {
-        inc.lport = 0;
-        inc.fport = 0;
+impl Tcp {
+    /// `tcp_new_ts_offset`
+    pub(crate) fn ts_offset(&self, inc: &Conninfo) -> u32 {
+        let mut inc = self.syncache.known_as.ends(inc);
+        if self.sysctl.ts_offset_per_conn == 0 {
+            inc.lport = 0;
+            inc.fport = 0;
+        }
+        keyed_hash(&inc, self.ts_offset_secret)
     }
-    keyed_hash(&inc, secret)
 }

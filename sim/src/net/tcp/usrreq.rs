@@ -7,7 +7,6 @@ use super::flags::{
     TF_NEEDFIN, TF_REQ_TSTMP, TF2_FBYTES_COMPLETE,
 };
 use super::fsm::State;
-use super::isn::new_ts_offset;
 use super::tcpcb::Timer;
 use crate::errno::Errno;
 use crate::net::inpcb::INP_SOCKREF;
@@ -26,9 +25,10 @@ impl Conn<'_, '_> {
         self.state_change(State::SynSent);
         let inc = self.inp.inc;
         let sysctl = self.tcp.sysctl.clone();
-        self.tp.iss = self.tcp.isn.next(&inc, &sysctl, self.cx);
+        let known = self.tcp.syncache.known_as.ends(&inc);
+        self.tp.iss = self.tcp.isn.next(&known, &sysctl, self.cx);
         if self.tp.has(TF_REQ_TSTMP) {
-            self.tp.ts_offset = new_ts_offset(&inc, &sysctl, self.tcp.ts_offset_secret);
+            self.tp.ts_offset = self.tcp.ts_offset(&inc);
         }
         if inc.is_v6() {
             self.inp.inp_flow = self.cx.rng.next_u64() as u32 & 0x000f_ffff;

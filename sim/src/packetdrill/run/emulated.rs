@@ -9,13 +9,15 @@
 //!
 //! # Moves
 //! After an event the instance may be taken off its host, as bytes, and put on another one, which has others
-//! already; [`Moves`] says after which. Packets that went out are on the cable then, outside.
+//! already; [`Moves`] says after which. Packets that went out are on the cable then, outside. Where each move
+//! leads to another network ([`super::networks`]), the cable is outside of the translation too.
 //!
 //! # Invariants
 //! * I1: without moves and with any, the same things happen at the same moments ([`Stack::happened`]).
 //! * I2: no number by which the new host knows something of the instance is one by which the old one did.
 
 use super::machine::{Machine, OWN_MAC, Place, ROUTER_MAC};
+use super::networks::Networks;
 use super::stack::{Connection, Happened, MakeStack, Output, Returned, Room, Stack, Trap, What};
 use crate::errno::Errno;
 use crate::guest::Regs;
@@ -31,6 +33,7 @@ use crate::rng::fnv1a;
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use vpscore::net::{Remap, Way};
 
 /// The program.
 const PROGRAM: &str = "
@@ -85,6 +88,8 @@ pub struct Travelling {
     pub emulated: Emulated,
     /// When it moves.
     pub moves: Moves,
+    /// Whether it gets another address with each move, behind a translation.
+    pub remap: bool,
     /// What a move loses of the stack, as an image would that lacked it: nothing, but where somebody wants to see
     /// that it is missed.
     pub lose: fn(&mut InetVnet),
@@ -97,6 +102,7 @@ impl MakeStack for Emulated {
         let travelling = Travelling {
             emulated: *self,
             moves: Moves::Never,
+            remap: false,
             lose: |_| {},
         };
         travelling.make(now, local, mtu)
@@ -111,12 +117,15 @@ pub struct Instance {
     /// Which one the instance is on.
     at: usize,
     place: Place,
+    networks: Networks,
     room: Room,
     /// When the script began.
     began: Instant,
     /// IP packets on the cable, with nobody's Ethernet.
     cable: VecDeque<Vec<u8>>,
     happened: Vec<Happened>,
+    /// A call that the program is about to make.
+    entering: Option<Trap>,
     /// The call that is under way leaves this.
     call: Option<Output>,
     returned: Option<Returned>,
@@ -140,6 +149,7 @@ impl MakeStack for Travelling {
             machines: [Some(machine), None],
             at: 0,
             place,
+            networks: Networks::new(local),
             room: Room {
                 scratch: DATA_BASE,
                 zeros: 0,
@@ -148,6 +158,7 @@ impl MakeStack for Travelling {
             began: now,
             cable: VecDeque::new(),
             happened: Vec::new(),
+            entering: None,
             call: None,
             returned: None,
             broken: None,
@@ -223,7 +234,11 @@ impl Instance {
             let ip = parsed.filter(|(header, _)| {
                 from == vnet && [ETHERTYPE_IP, ETHERTYPE_IPV6].contains(&header.kind)
             });
-            self.cable.extend(ip.map(|(_, packet)| packet.to_vec()));
+            self.cable.extend(ip.map(|(_, packet)| {
+                let mut packet = packet.to_vec();
+                self.networks.packet(Way::Out, &mut packet);
+                packet
+            }));
         }
     }
 
@@ -241,28 +256,57 @@ impl Instance {
         let image = from.take_off(now, instance)?;
         let lose = self.make.lose;
         self.at = to;
+        let place = self.arrive(now, &image)?;
         let target = self.machine_mut().ok_or("no such host")?;
-        let place = target.put_on(now, &image)?;
         target.kern.vnets.get_mut(&place.vnet).map(lose);
         let new = target.numbers(&place);
         self.place = place;
+        if let Some(trap) = self.entering.clone().filter(|_| self.make.remap) {
+            // The program's own memory is not changed: it has yet to write down the new address.
+            self.enter(&trap);
+        }
         match new.iter().find(|number| old.contains(number)) {
             Some((kind, number)) => Err(format!("{kind} {number} is the same on both hosts")),
             None => Ok(()),
         }
     }
 
+    /// Puts the instance on the host where it now is, in the next network if it is to change that and
+    /// has no signed connection.
+    fn arrive(&mut self, now: Instant, image: &[u8]) -> Result<Place, String> {
+        let said = |error| format!("remap: {error:?}");
+        if self.make.remap {
+            let remap = self.networks.to_next().map_err(said)?;
+            let target = self.machine_mut().ok_or("no such host")?;
+            if let Some(place) = target.put_on(now, image, &remap)? {
+                self.networks.arrive().map_err(said)?;
+                let router = (place.ifindex, self.networks.router());
+                let target = self.machine_mut().ok_or("no such host")?;
+                let stack = target.kern.vnets.get_mut(&place.vnet);
+                let stack = stack.ok_or("the instance has no stack")?;
+                stack.ip.lltable_mut().add_static(router, ROUTER_MAC);
+                return Ok(place);
+            }
+        }
+        let target = self.machine_mut().ok_or("no such host")?;
+        let place = target.put_on(now, image, &Remap::default())?;
+        place.ok_or_else(|| "the instance cannot keep its addresses".to_owned())
+    }
+
     /// Puts a call into the thread's registers and memory.
     fn enter(&mut self, trap: &Trap) {
         let Place { p, td, .. } = self.place;
-        let Some(machine) = self.machine_mut() else {
+        let networks = &self.networks;
+        let Some(machine) = self.machines.get_mut(self.at).and_then(Option::as_mut) else {
             return;
         };
         let kern = &mut machine.kern;
         let mut written = true;
         for (at, bytes) in &trap.memory {
+            let mut bytes = bytes.clone();
+            networks.sockaddr(trap.code, &mut bytes);
             let view = kern.view(p);
-            written &= view.is_some_and(|mut view| view.write(*at, bytes).is_ok());
+            written &= view.is_some_and(|mut view| view.write(*at, &bytes).is_ok());
         }
         let mut regs = kern.thread(td).map_or(Regs::default(), |td| *td.regs());
         let [code, args @ ..] = &mut regs.r;
@@ -340,6 +384,11 @@ impl Instance {
         true
     }
 
+    /// An end of a connection as the script knows it.
+    fn outside(&self, inside: SocketAddr) -> SocketAddr {
+        SocketAddr::new(self.networks.translate(Way::Out, inside.ip()), inside.port())
+    }
+
     fn stack(&self) -> Option<&InetVnet> {
         self.machine()?.kern.vnets.get(&self.place.vnet)
     }
@@ -380,7 +429,9 @@ impl Stack for Instance {
     fn begin_call(&mut self, now: Instant, trap: &Trap) {
         self.enter(trap);
         let (code, args) = (trap.code, trap.args);
+        self.entering = Some(trap.clone());
         self.happen(now, What::Calls { code, args });
+        self.entering = None;
         self.step(now);
     }
 
@@ -409,7 +460,8 @@ impl Stack for Instance {
 
     fn sockname(&mut self, fd: i32) -> Option<SocketAddr> {
         let so = self.machine()?.socket_of(self.place.p, fd)?;
-        self.stack()?.transports().sockname(so).ok()
+        let inside = self.stack()?.transports().sockname(so).ok()?;
+        Some(self.outside(inside))
     }
 
     fn inject(&mut self, now: Instant, packet: Vec<u8>) {
@@ -422,7 +474,9 @@ impl Stack for Instance {
             src: ROUTER_MAC,
             kind,
         };
-        let frame = header.emit(&packet);
+        let mut inside = packet.clone();
+        self.networks.packet(Way::In, &mut inside);
+        let frame = header.emit(&inside);
         let Place { vnet, ifindex, .. } = self.place;
         if let Some(machine) = self.machine_mut() {
             let here = machine.here(now);
@@ -485,16 +539,16 @@ impl Stack for Instance {
             let inc = entry.inp.inc;
             Some(Connection {
                 open: open.contains(&entry.so.id),
-                local: SocketAddr::new(inc.laddr, inc.lport),
-                foreign: SocketAddr::new(inc.faddr, inc.fport),
+                local: self.outside(SocketAddr::new(inc.laddr, inc.lport)),
+                foreign: self.outside(SocketAddr::new(inc.faddr, inc.fport)),
                 state: tp.t_state.name(),
             })
         });
         // sockstat(1) shows embryonic connections too: net.inet.tcp.pcblist has the SYN cache.
         let embryos = inet.tcp.syncache.entries.keys().map(|inc| Connection {
             open: false,
-            local: SocketAddr::new(inc.laddr, inc.lport),
-            foreign: SocketAddr::new(inc.faddr, inc.fport),
+            local: self.outside(SocketAddr::new(inc.laddr, inc.lport)),
+            foreign: self.outside(SocketAddr::new(inc.faddr, inc.fport)),
             state: "SYN_RCVD",
         });
         sockets.chain(embryos).collect()
@@ -522,6 +576,8 @@ impl Stack for Instance {
     }
 
     fn md5_key(&mut self, now: Instant, key: Option<(IpAddr, IpAddr, &str)>) {
+        let inside = |addr| self.networks.translate(Way::In, addr);
+        let key = key.map(|(src, dst, key)| (inside(src), inside(dst), key));
         let set = self.command(now, |stack, here| {
             stack.with_transports(here, |inet, _| {
                 let keys = &mut inet.tcp.md5_keys.by_pair;

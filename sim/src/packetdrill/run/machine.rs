@@ -2,7 +2,9 @@
 //! An emulated host that the instance under test lives on, and others with it.
 
 use crate::guest::assemble;
+use super::networks::network_of;
 use crate::join::Join;
+use crate::join::restore::RestoreError;
 use crate::kern::file::FileKind;
 use crate::kern::proc::Ucred;
 use crate::kern::types::{PrisonId, ProcId, Tid, VnetId};
@@ -13,6 +15,7 @@ use crate::net::ifnet::{IfAddr, IfIndex, IfKind};
 use crate::time::{Duration, Instant};
 use std::net::IpAddr;
 use vpscore::instance::{Birth, Name};
+use vpscore::net::{Remap, RemapError};
 use vpscore::types::InstanceId;
 
 /// The instance under test.
@@ -23,9 +26,6 @@ const INTERFACE: &str = "epair0b";
 pub const OWN_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 11]);
 /// Address of the router at the other end, behind which the script's side is.
 pub const ROUTER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 10]);
-/// Prefix length of the interface's address: the script's side is behind the route, not on it.
-const PREFIX_V4: u8 = 16;
-const PREFIX_V6: u8 = 64;
 /// Processes that come and go on a host between two things of the instance's.
 const STRANGERS: u32 = 7;
 /// What is on a host has been there for so long.
@@ -151,17 +151,8 @@ impl Machine {
         let vnet = vnet.map(|prison| prison.vnet);
         let stack = vnet.and_then(|vnet| self.kern.vnets.get_mut(&vnet));
         let stack = stack.ok_or("the instance has no stack")?;
-        let (any, router, prefix_len): (IpAddr, IpAddr, u8) = match local {
-            IpAddr::V4(v4) => {
-                let [a, b, ..] = v4.octets();
-                ([0; 4].into(), [a, b, 255, 254].into(), PREFIX_V4)
-            }
-            IpAddr::V6(v6) => {
-                let mut router = v6.octets();
-                router[15] ^= 0xff;
-                ([0; 16].into(), router.into(), PREFIX_V6)
-            }
-        };
+        let any = crate::net::inpcb::unspecified(local.is_ipv6());
+        let (prefix_len, router) = network_of(local);
         let own = IfAddr {
             addr: local,
             prefix_len,
@@ -245,21 +236,31 @@ impl Machine {
         Ok(image)
     }
 
-    /// Puts the instance on this host and lets it go on.
+    /// Puts the instance on this host, with the addresses that `remap` says, and lets it go on.
+    /// `None` where the instance cannot have others.
     ///
     /// # Errors
     /// What the host said where it could not be done.
-    pub fn put_on(&mut self, now: Instant, image: &[u8]) -> Result<Place, String> {
+    pub fn put_on(
+        &mut self,
+        now: Instant,
+        image: &[u8],
+        remap: &Remap,
+    ) -> Result<Option<Place>, String> {
         let here = self.here(now);
         self.kern.advance(here);
         self.kern.populate(STRANGERS);
-        let restored = self
-            .join
-            .restore(&mut self.kern, InstanceId::VPS0, None, image);
-        let instance = restored.map_err(|e| said("restore")(format!("{e:?}")))?;
+        let (kern, join) = (&mut self.kern, &mut self.join);
+        let restored = join.restore_remapped(kern, InstanceId::VPS0, None, image, remap);
+        let instance = match restored {
+            Err(RestoreError::Remap(RemapError::Signed(_))) => return Ok(None),
+            restored => restored.map_err(|e| said("restore")(format!("{e:?}")))?,
+        };
         let resumed = self.join.resume(&mut self.kern, instance);
         resumed.map_err(|e| said("resume")(e.errno().to_string()))?;
-        self.place(instance)
+        let place = self.place(instance);
+        place
+            .map(Some)
             .ok_or_else(|| "the program is not there".to_owned())
     }
 

@@ -24,6 +24,7 @@ pub mod moved;
 #[cfg(test)]
 mod moved_tests;
 pub mod names;
+pub mod networks;
 pub mod stack;
 mod steps;
 pub mod userland;

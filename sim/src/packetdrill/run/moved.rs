@@ -49,6 +49,8 @@ pub struct Moving {
     pub emulated: Emulated,
     /// When it moves.
     pub form: Form,
+    /// Whether each move gives it another address, behind a translation.
+    pub remap: bool,
 }
 
 impl RunScript for Moving {
@@ -58,6 +60,7 @@ impl RunScript for Moving {
             emulated: self.emulated,
             script,
             manner,
+            remap: self.remap,
             lose: |_| {},
         };
         comparison.with(plain, self.form)
@@ -76,6 +79,7 @@ pub(super) struct Comparison<'a> {
     pub(super) emulated: Emulated,
     pub(super) script: &'a Script,
     pub(super) manner: Manner,
+    pub(super) remap: bool,
     pub(super) lose: fn(&mut InetVnet),
 }
 
@@ -111,6 +115,7 @@ impl Comparison<'_> {
         let travelling = Travelling {
             emulated: self.emulated,
             moves,
+            remap: self.remap,
             lose: self.lose,
         };
         run_watched(&travelling, self.script, self.manner, &mut |_, _, _| {})

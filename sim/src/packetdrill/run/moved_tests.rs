@@ -88,6 +88,7 @@ fn moving(form: Form, text: &str, lose: fn(&mut InetVnet)) -> Outcome {
         emulated,
         script: &script,
         manner: Manner::default(),
+        remap: false,
         lose,
     };
     comparison.with(plain, form)

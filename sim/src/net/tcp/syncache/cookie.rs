@@ -93,7 +93,8 @@ impl Tcp {
         let bucket = self
             .syncache
             .bucket(&sc.sc_inc, self.sysctl.syncache_hashsize);
-        let hash = mac(&sc.sc_inc, sc.sc_irs, bits, key, bucket);
+        let ends = self.syncache.known_as.ends(&sc.sc_inc);
+        let hash = mac(&ends, sc.sc_irs, bits, key, bucket);
         // The bits are hidden by others of the hash, so that they do not show on the wire.
         Seq(hash & !0xff | u32::from(bits) ^ hash >> 24)
     }
@@ -112,7 +113,7 @@ impl Tcp {
         let bucket = self.syncache.bucket(inc, self.sysctl.syncache_hashsize);
         let bits = (iss.0 ^ iss.0 >> 24) as u8;
         let key = self.syncache.cookies.key[usize::from(bits & 1)];
-        let hash = mac(inc, irs, bits, key, bucket);
+        let hash = mac(&self.syncache.known_as.ends(inc), irs, bits, key, bucket);
         if (hash ^ iss.0) & !0xff != 0 {
             return None;
         }
@@ -156,7 +157,7 @@ impl Tcp {
             sc.sc_flags |= SCF_TIMESTAMP;
             sc.sc_tsreflect = val;
             sc.sc_tsoff =
-                super::super::isn::new_ts_offset(inc, &self.sysctl, self.ts_offset_secret);
+                self.ts_offset(inc);
         }
         if seg.to.signature.is_some() && listener.t_flags & TF_SIGNATURE != 0 {
             sc.sc_flags |= SCF_SIGNATURE;

@@ -26,7 +26,7 @@ use super::siphash::{fold, octets, siphash24};
 use super::tcpcb::{MAXWIN, ticks};
 use super::timer::BACKOFF;
 use super::wire::{Header, Segment, TH_ACK, TH_CWR, TH_ECE, TH_SYN};
-use super::{Conninfo, Tcp, Tcpcb};
+use super::{Conninfo, KnownAs, Tcp, Tcpcb};
 use crate::errno::Errno;
 use crate::net::cx::Cx;
 use crate::net::inpcb::Inpcb;
@@ -81,6 +81,8 @@ pub(crate) struct Syncache {
     pub(crate) buckets: BTreeMap<u32, Bucket>,
     pub(crate) timerq: BTreeSet<(Instant, Conninfo)>,
     pub(crate) hash_secret: [u64; 2],
+    /// Of the whole vnet: what its hashes take addresses for.
+    pub(crate) known_as: KnownAs,
     pub(crate) cookies: Cookies,
     pub(crate) pause: Pause,
     pub(crate) next_age: u64,
@@ -119,6 +121,7 @@ impl Syncache {
             buckets: BTreeMap::new(),
             timerq: BTreeSet::new(),
             hash_secret: [rng.next_u64(), 0],
+            known_as: KnownAs::default(),
             cookies: Cookies::new(rng),
             pause: Pause::default(),
             next_age: 0,
@@ -130,7 +133,7 @@ impl Syncache {
         let mut data = Vec::with_capacity(20);
         data.extend(inc.fport.to_be_bytes());
         data.extend(inc.lport.to_be_bytes());
-        data.extend(octets(inc.faddr));
+        data.extend(octets(self.known_as.addr(inc.faddr)));
         let mask = (hashsize.max(1) as u32).next_power_of_two() - 1;
         fold(siphash24(self.hash_secret, &data)) & mask
     }
@@ -330,7 +333,7 @@ impl Tcp {
             if let (Some((val, _)), true) = (seg.to.ts, rfc1323 != 2) {
                 sc.sc_tsreflect = val;
                 sc.sc_flags |= SCF_TIMESTAMP;
-                sc.sc_tsoff = super::isn::new_ts_offset(inc, &self.sysctl, self.ts_offset_secret);
+                sc.sc_tsoff = self.ts_offset(inc);
             }
             if let (Some(scale), true) = (seg.to.wscale, rfc1323 != 3) {
                 sc.sc_requested_r_scale = self.sysctl.window_scale();

@@ -33,7 +33,12 @@ fn holds(parts: &[&str]) {
     let emulated = Emulated { seed: 1 };
     assert_eq!(run(&emulated, &script).failure, None, "stays");
     let form = Form::Each;
-    let moved = Moving { emulated, form }.run(&script);
+    let moved = Moving {
+        emulated,
+        form,
+        remap: false,
+    }
+    .run(&script);
     assert_eq!(moved.failure, None, "moves");
 }
 
