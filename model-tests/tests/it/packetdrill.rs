@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Our own scripts for packetdrill, about ground that FreeBSD's suite does not cover: as they are, and
-//! with their instance moved to another host, after every event in one run and after one in each.
+//! with their instance moved to another host, after every event in one run and after one in each; with its
+//! address, and with another behind a translation.
 
 use std::path::PathBuf;
 
@@ -26,8 +27,11 @@ fn scripts_pass() {
 
 #[test]
 fn nothing_differs_in_scripts_wherever_their_instance_moves() {
-    run(&Moving {
-        emulated: Emulated { seed: 1 },
-        form: Form::Each,
-    });
+    for remap in [false, true] {
+        run(&Moving {
+            emulated: Emulated { seed: 1 },
+            form: Form::Each,
+            remap,
+        });
+    }
 }
