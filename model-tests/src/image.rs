@@ -16,10 +16,10 @@ use vpscore::image::{
     features,
 };
 use vpscore::sock::{
-    CcAlgo, CcVar, Cubic, Domain, HcMetrics, Hystart, INP_IPV4, InAddr, InConninfo, Inpcb, Listen,
-    RateCount, SB_AUTOSIZE, SO_ACCEPTCONN, SackBlk, SackHint, SackHole, SchOverflow, Seq, SoQstate,
-    SoType, Sockbuf, Socket, Syncache, TF_RCVD_SCALE, TF_REQ_SCALE, TF_SACK_PERMIT, TcpMd5Key,
-    TcpState, TcpTimers, TcpVnet, Tcpcb, Tfo, TfoCookie, Tseg,
+    CcAlgo, CcVar, Cubic, Domain, HcMetrics, Hystart, INP_IPV4, InAddr, InConninfo, Inpcb, KnownAs,
+    Listen, RateCount, SB_AUTOSIZE, SO_ACCEPTCONN, SackBlk, SackHint, SackHole, SchOverflow, Seq,
+    SoQstate, SoType, Sockbuf, Socket, Syncache, TF_RCVD_SCALE, TF_REQ_SCALE, TF_SACK_PERMIT,
+    TcpMd5Key, TcpState, TcpTimers, TcpVnet, Tcpcb, Tfo, TfoCookie, Tseg,
 };
 use vpscore::time::Duration;
 
@@ -786,6 +786,10 @@ fn sample_net(w: &mut Writer<List<u8>>, root: u32) -> Result<u32, Failure> {
         rng: Some(rng_state()),
         syncookie_overdue: None,
         syncache_pause_over: None,
+        known_as: Some(list([KnownAs {
+            addr: SERVER,
+            known_as: InAddr::V4([192, 0, 2, 2]),
+        }])),
     })?;
     Ok(vnet)
 }

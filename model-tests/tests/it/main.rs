@@ -12,6 +12,7 @@ mod orders;
 mod packetdrill;
 mod pid;
 mod receiver;
+mod remap;
 mod segments;
 mod sock;
 mod tcp;

@@ -53,7 +53,14 @@ fn addresses_that_no_host_can_take_along_are_refused_by_name() {
         );
     }
     let own = v6("2001:db8::9");
-    for special in ["::", "::1", "::ffff:10.0.0.1", "ff02::1", "fe80::1", "febf::1"] {
+    for special in [
+        "::",
+        "::1",
+        "::ffff:10.0.0.1",
+        "ff02::1",
+        "fe80::1",
+        "febf::1",
+    ] {
         let special = v6(special);
         assert_eq!(
             remap(&[mapping(own, special)]),
@@ -290,7 +297,24 @@ fn behind_extension_headers_of_ipv6_the_checksum_is_found() {
     .unwrap();
     // Hop-by-hop options, and a fragment header with the first fragment.
     let chain = |addr: [u8; 16], fragment: [u8; 2]| {
-        let mut payload = std::vec![44, 0, 1, 4, 0, 0, 0, 0, 6, 0, fragment[0], fragment[1], 0, 0, 0, 1];
+        let mut payload = std::vec![
+            44,
+            0,
+            1,
+            4,
+            0,
+            0,
+            0,
+            0,
+            6,
+            0,
+            fragment[0],
+            fragment[1],
+            0,
+            0,
+            0,
+            1
+        ];
         payload.extend(segment(&addr, &peer));
         ip6(addr, peer, 0, &payload)
     };

@@ -30,7 +30,9 @@ pub use socket::{
     Domain, Listen, SB_AUTOSIZE, SBS_CANTRCVMORE, SBS_CANTSENDMORE, SO_ACCEPTCONN, SbRecord,
     SoQstate, SoType, SockStream, Sockbuf, Socket,
 };
-pub use syncache::{HcMetrics, KnownAs, RateCount, SchOverflow, Syncache, TcpMd5Key, TcpVnet, TfoCookie};
+pub use syncache::{
+    HcMetrics, KnownAs, RateCount, SchOverflow, Syncache, TcpMd5Key, TcpVnet, TfoCookie,
+};
 pub use tcpcb::{
     SackBlk, SackHint, SackHole, TF_ACKNOW, TF_DELACK, TF_FASTOPEN, TF_LRD, TF_NEEDFIN, TF_NEEDSYN,
     TF_RCVD_SCALE, TF_REQ_SCALE, TF_SACK_PERMIT, TF_SENTFIN, TF_SIGNATURE, TF_TOE, TcpState,

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use vpscore::cbor::Record;
 use vpscore::image::schema::{
-    Abi, File, Filedesc, Info, Instance, Pgrp, Pipe, Proc, Session, Sigacts, Thread, Ucred, VmMapEntry,
-    VmObject, Vmspace,
+    Abi, File, Filedesc, Info, Instance, Pgrp, Pipe, Proc, Session, Sigacts, Thread, Ucred,
+    VmMapEntry, VmObject, Vmspace,
 };
 use vpscore::image::{Event, Header, ImageRecord, Object};
 use vpscore::net::{Fate, Remap, Remapping};

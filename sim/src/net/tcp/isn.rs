@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Initial sequence numbers and timestamp offsets (RFC 6528, RFC 7323 section 5.4; `tcp_subr.c`, 15.0).
 
-use super::{Conninfo, Tcp};
 use super::seq::Seq;
 use super::siphash::keyed_hash;
 use super::sysctl::Sysctl;
 use super::tcpcb::{Ticks, ticks};
+use super::{Conninfo, Tcp};
 use crate::net::cx::Cx;
 use crate::rng::Rng;
 

@@ -386,7 +386,10 @@ impl Instance {
 
     /// An end of a connection as the script knows it.
     fn outside(&self, inside: SocketAddr) -> SocketAddr {
-        SocketAddr::new(self.networks.translate(Way::Out, inside.ip()), inside.port())
+        SocketAddr::new(
+            self.networks.translate(Way::Out, inside.ip()),
+            inside.port(),
+        )
     }
 
     fn stack(&self) -> Option<&InetVnet> {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! An emulated host that the instance under test lives on, and others with it.
 
-use crate::guest::assemble;
 use super::networks::network_of;
+use crate::guest::assemble;
 use crate::join::Join;
 use crate::join::restore::RestoreError;
 use crate::kern::file::FileKind;

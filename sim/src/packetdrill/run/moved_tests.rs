@@ -166,7 +166,10 @@ fn a_syn_cookie_outlives_the_address_that_it_was_made_for() {
     }
     let lose = |stack: &mut InetVnet| stack.transports.tcp.syncache.known_as = Default::default();
     let refused = remapped(Form::Once, cookies, lose);
-    assert!(refused.failure.is_some(), "the cookie is for another address");
+    assert!(
+        refused.failure.is_some(),
+        "the cookie is for another address"
+    );
 }
 
 #[test]

@@ -156,8 +156,7 @@ impl Tcp {
         if let Some((val, _)) = seg.to.ts {
             sc.sc_flags |= SCF_TIMESTAMP;
             sc.sc_tsreflect = val;
-            sc.sc_tsoff =
-                self.ts_offset(inc);
+            sc.sc_tsoff = self.ts_offset(inc);
         }
         if seg.to.signature.is_some() && listener.t_flags & TF_SIGNATURE != 0 {
             sc.sc_flags |= SCF_SIGNATURE;
