@@ -84,6 +84,36 @@ fn owner() -> Result<schema::Instance, NoMemory> {
 /// # Errors
 /// [`MoveError::Capture`].
 pub fn image_of(stack: &Vnet<Inet>, now: Instant) -> Result<(Vec<u8>, SocketRefs), MoveError> {
+    image_of_all(&[stack], now)
+}
+
+/// Whether the instance with these stacks can get other addresses, as far as can be said while it
+/// runs: what changes until it stops is found when it is restored.
+///
+/// # Errors
+/// [`MoveError::Remap`], and why it could not be moved at all.
+pub fn may_be_remapped(
+    stacks: &[&Vnet<Inet>],
+    now: Instant,
+    remap: &Remap,
+) -> Result<(), MoveError> {
+    let (bytes, _) = image_of_all(stacks, now)?;
+    let mut remapping = Remapping::new(remap, schema::Abi::SimLp64)?;
+    let (mut reader, mut input) = (Reader::new(), bytes.as_slice());
+    while let Some(event) = reader.feed(&mut input).map_err(MoveError::Read)? {
+        if let Event::Object { id, mut object } = event {
+            let _fate = remapping.object(id, &mut object)?;
+        }
+    }
+    remapping.finish()?;
+    Ok(())
+}
+
+/// The image of an instance that has these stacks.
+fn image_of_all(
+    stacks: &[&Vnet<Inet>],
+    now: Instant,
+) -> Result<(Vec<u8>, SocketRefs), MoveError> {
     let header = Header {
         osreldate: 1_500_000,
         abi: schema::Abi::SimLp64,
@@ -97,7 +127,7 @@ pub fn image_of(stack: &Vnet<Inet>, now: Instant) -> Result<(Vec<u8>, SocketRefs
         writer: Text::copy("sim")?,
     })?;
     let root = Ref::new(w.object(&owner()?)?);
-    let stacks = [(root, stack)];
+    let stacks: Vec<_> = stacks.iter().map(|stack| (root, *stack)).collect();
     let vnets = capture_stacks(&mut w, &stacks, now)?;
     let ucred: UcredRef = w.put(&schema::Ucred {
         cr_prison: root,

@@ -40,6 +40,7 @@ impl World {
             hosts,
             programs: Programs::new(texts),
             trace: Trace::new(keep),
+            remaps: Default::default(),
             moves: Vec::new(),
             refused_moves: BTreeMap::new(),
             pids: Vec::new(),

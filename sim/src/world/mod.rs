@@ -16,9 +16,11 @@ pub mod host;
 pub mod moves;
 pub mod programs;
 pub mod queue;
+mod remaps;
 pub mod report;
 pub mod scenario;
 pub mod trace;
+pub mod translator;
 pub mod transplant;
 
 use crate::kern::trace::TraceItem;
@@ -31,10 +33,12 @@ use host::Host;
 use moves::{Move, Side};
 use programs::Programs;
 use queue::Queue;
+use remaps::Remaps;
 use report::PidTable;
 use scenario::Scenario;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use trace::{Place, Trace};
+use vpscore::net::Way as To;
 
 /// Something that is going to happen.
 #[derive(Clone, Debug)]
@@ -89,6 +93,7 @@ pub struct World {
     refused_moves: BTreeMap<usize, String>,
     pids: Vec<PidTable>,
     fabric: Fabric,
+    remaps: Remaps,
     queue: Queue<Event>,
     capture: Option<Capture>,
     steps: u64,
@@ -178,7 +183,12 @@ impl World {
         let Some(machine) = self.hosts.get_mut(host) else {
             return;
         };
-        let out = machine.from_cable(now, frame);
+        let (inside, outside) = self.remaps.pass(host, To::In, frame);
+        let mut out = Vec::new();
+        for frame in inside {
+            out.extend(machine.from_cable(now, frame));
+        }
+        self.launch(host, outside);
         self.send(host, out);
         self.settle(host);
     }
@@ -221,8 +231,23 @@ impl World {
         }
     }
 
-    /// Sends frames by the cable of a host.
+    /// Sends frames of a host, through the translations on its cable.
     pub(crate) fn send(&mut self, host: usize, frames: Vec<Vec<u8>>) {
+        let now = self.now();
+        let mut frames = VecDeque::from(frames);
+        while let Some(frame) = frames.pop_front() {
+            let (outside, inside) = self.remaps.pass(host, To::Out, frame);
+            self.launch(host, outside);
+            for frame in inside {
+                if let Some(machine) = self.hosts.get_mut(host) {
+                    frames.extend(machine.from_cable(now, frame));
+                }
+            }
+        }
+    }
+
+    /// Puts frames on the cable of a host.
+    fn launch(&mut self, host: usize, frames: Vec<Vec<u8>>) {
         let now = self.now();
         for frame in frames {
             self.record_frame(host, Way::Out, &frame);

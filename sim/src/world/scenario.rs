@@ -148,6 +148,12 @@ pub struct MigrateSpec {
     pub at_ms: u64,
     /// The longest time it may be stopped, in virtual milliseconds.
     pub max_downtime_ms: Option<u64>,
+    /// Addresses of `[[instance]]` and what they are in the network of the target, before which a
+    /// translation stands then: peers go on with those of `[[instance]]`. Others stay as they are.
+    #[serde(default)]
+    pub addresses: BTreeMap<Ipv4Addr, Spanned<Cidr>>,
+    /// The router in the network of the target by which they reach others.
+    pub router: Option<Ipv4Addr>,
 }
 
 /// Where in the text something is wrong, as a byte offset, and what.
@@ -186,6 +192,14 @@ impl Cidr {
         let special = first == 0 || first >= 224 || ip.is_loopback();
         let end = self.prefix < 31 && (part == 0 || part == host);
         self.prefix > 0 && !special && !end
+    }
+}
+
+impl Cidr {
+    /// Whether another address is in its network.
+    fn has(self, other: Ipv4Addr) -> bool {
+        let host = u32::MAX.checked_shr(self.prefix.into()).unwrap_or(0);
+        (u32::from(self.address) ^ u32::from(other)) & !host == 0 && self.address != other
     }
 }
 
@@ -344,6 +358,7 @@ impl Scenario {
                 );
                 return Err((at(&migrate.instance), what));
             }
+            self.check_new_addresses(migrate)?;
         }
         self.check_ways()
     }
@@ -456,6 +471,49 @@ impl Scenario {
             if !used.insert(cidr.address) {
                 let what = format!("address {} is used twice", address.get_ref().address);
                 return Err((address.span().start, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// A move gives addresses to instances that it takes along, and to each its own.
+    fn check_new_addresses(&self, migrate: &MigrateSpec) -> Result<(), Complaint> {
+        let path = migrate.instance.get_ref();
+        let along = |name: &str| {
+            let below = name.strip_prefix(path.as_str());
+            below.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let mut others: BTreeSet<Ipv4Addr> = self
+            .host
+            .iter()
+            .map(|h| h.address.get_ref().address)
+            .collect();
+        let kept = |i: &&InstanceSpec| {
+            let address = i.address.get_ref().address;
+            !along(i.name.get_ref()) || !migrate.addresses.contains_key(&address)
+        };
+        let kept = self.instance.iter().filter(kept);
+        others.extend(kept.map(|i| i.address.get_ref().address));
+        for (known, new) in &migrate.addresses {
+            let at = new.span().start;
+            let mut taken = self.instance.iter().filter(|i| along(i.name.get_ref()));
+            if !taken.any(|i| i.address.get_ref().address == *known) {
+                let what = format!("{known} is no address of \"{path}\" or of an instance below it");
+                return Err((at, what));
+            }
+            let cidr = new.get_ref();
+            if !cidr.is_for_an_interface() {
+                let what =
+                    format!("{cidr} cannot be an interface's; write one such as 10.0.0.1/24");
+                return Err((at, what));
+            }
+            if !others.insert(cidr.address) {
+                return Err((at, format!("address {} is used twice", cidr.address)));
+            }
+            let near = migrate.router.is_none_or(|router| cidr.has(router));
+            if !near {
+                let what = format!("the router is not in the network of {cidr}");
+                return Err((at, what));
             }
         }
         Ok(())

@@ -166,7 +166,8 @@ impl World {
             }
             Action::Activate => {
                 mv.resumed = Some(now);
-                let restored = mv.restored?;
+                let (restored, spec) = (mv.restored?, mv.spec);
+                self.translate_moved(spec, host);
                 let machine = self.hosts.get_mut(host)?;
                 machine.rewire();
                 let resumed = machine.join.resume(&mut machine.kern, restored);
@@ -189,6 +190,7 @@ impl World {
         let Some(mv) = self.moves.get_mut(index) else {
             return target::Local::Failed(Reason::TargetFailed);
         };
+        let spec = mv.spec;
         let receiver = std::mem::replace(&mut mv.receiver, Receiver::new(IMAGE_MOST));
         let Ok(image) = receiver.finish() else {
             return target::Local::Failed(Reason::Mismatch);
@@ -197,16 +199,17 @@ impl World {
         if mv.digest != Some(Sha256::digest(image).into()) {
             return target::Local::Failed(Reason::Mismatch);
         }
+        let Ok(remap) = self.remap_of(spec) else {
+            return target::Local::Failed(Reason::TargetFailed);
+        };
         let Some(machine) = self.hosts.get_mut(host) else {
             return target::Local::Failed(Reason::TargetFailed);
         };
         let Ok((parent, name)) = machine.parent_of(path) else {
             return target::Local::Failed(Reason::Exists);
         };
-        match machine
-            .join
-            .restore(&mut machine.kern, parent, Some(name), image)
-        {
+        let (kern, join) = (&mut machine.kern, &mut machine.join);
+        match join.restore_remapped(kern, parent, Some(name), image, &remap) {
             Ok(restored) => {
                 if let Some(mv) = self.moves.get_mut(index) {
                     mv.restored = Some(restored);

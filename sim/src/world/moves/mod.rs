@@ -164,6 +164,7 @@ impl World {
         let Some((to, None)) = self.find(&to) else {
             return Err(format!("there is no host {to}"));
         };
+        self.may_move(from, instance, index)?;
         let machine = self.hosts.get_mut(from).ok_or("no such host")?;
         let core = machine.join.core();
         let mut random = [0; 4];
