@@ -4,7 +4,7 @@
 //! before: a wakeup that is forgotten leaves the program hanging.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use sim::errno::Errno;
 use sim::net::cx::{Cx, SoError, SoId, SoWait};
@@ -103,6 +103,8 @@ pub struct App {
     pub due: Option<Duration>,
     /// Where it is.
     pub stage: Stage,
+    /// The address of its host, where that has moved.
+    pub own: Option<IpAddr>,
     /// Its connection's socket.
     pub so: Option<SoId>,
     /// Its listening socket.
@@ -141,6 +143,7 @@ impl App {
             pc: 0,
             due: Some(start),
             stage: Stage::Waiting,
+            own: None,
             so: None,
             listener: None,
             waits: BTreeSet::new(),
@@ -243,6 +246,7 @@ impl App {
         self.stage = Stage::Opening;
         match self.role {
             Role::Accepts(at) => {
+                let at = SocketAddr::new(self.own.unwrap_or(at.ip()), at.port());
                 inet.sobind(cx, so, at).expect("a free port");
                 inet.solisten(cx, so, 5).expect("bound");
                 if self.kind.fast_open {

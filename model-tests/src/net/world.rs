@@ -24,7 +24,7 @@ use sim::time::{Duration, Instant};
 use super::app::{App, Role, Stage};
 use super::ledger::Ledger;
 use super::observer::Observer;
-use host::{Host, ip, mac, router};
+use host::{Host, NETWORKS, ip, mac, router};
 pub use plan::{Conn, MTU, Outcome, PATIENCE, Pause, Plan, Router};
 
 struct World {
@@ -241,8 +241,17 @@ impl World {
 
     fn arrive(&mut self, n: usize) {
         self.moved += 1;
-        let (names, held) = self.hosts[n].arrive(self.now, self.moved);
+        // Nothing signed passes a translation: such a host keeps its addresses.
+        let network = match self.plan.networks {
+            Some(seed) if !self.plan.kind.signed => {
+                let draw = Rng::new(seed, &format!("network{}", self.moved)).next_u64();
+                (draw % u64::from(NETWORKS)) as u8
+            }
+            _ => 0,
+        };
+        let (names, held) = self.hosts[n].arrive(self.now, self.moved, network);
         for pair in &mut self.apps {
+            pair[n].own = Some(self.hosts[n].own(self.plan.kind.v6));
             pair[n].rename(|old| names.get(&old).copied());
         }
         for frame in held {
@@ -266,8 +275,7 @@ impl World {
         if frame.starts_with(&mac(node)) {
             self.observer.reaches(node, &frame);
         }
-        let host = &mut self.hosts[node];
-        host.stack.input(host.clock(self.now), host.ether, &frame);
+        self.hosts[node].input(self.now, &frame);
         self.after(node);
     }
 
@@ -333,7 +341,7 @@ impl World {
     }
 
     fn drain(&mut self, host: usize) {
-        while let Some((_, frame)) = self.hosts[host].stack.take_output() {
+        while let Some(frame) = self.hosts[host].take_output() {
             self.observer.sends(host, &frame);
             self.trace.push((self.now, host, frame.clone()));
             self.check_storm();

@@ -256,6 +256,11 @@ fn pauses() -> impl Strategy<Value = Vec<Pause>> {
     )
 }
 
+/// Addresses are kept, or each move leads to a network that is drawn.
+fn networks() -> impl Strategy<Value = Option<u64>> {
+    prop_oneof![1 => Just(None), 2 => any::<u64>().prop_map(Some)]
+}
+
 proptest! {
     #![proptest_config(cases(40))]
 
@@ -271,24 +276,33 @@ proptest! {
     fn moves_that_take_no_time_leave_no_trace(
         plan in gentle(),
         at in vec((0..4_000_u64, 1..4_u8), 1..30),
+        networks in networks(),
     ) {
         // What an ARP entry was used for does not move: it may be asked for again after 20 minutes.
         let plan = Plan { gentle: false, limit: Duration::from_secs(1_000), ..plan };
         let there = run(&plan);
         same(&there, &run(&plan));
-        same(&there, &run(&Plan { moves: at.into_iter().collect(), ..plan }));
+        same(&there, &run(&Plan { moves: at.into_iter().collect(), networks, ..plan }));
     }
 
     /// What holds without moves holds with moves that take time, whether the frames that come
     /// meanwhile wait or are lost.
     #[test]
-    fn moves_that_take_time_lose_nothing(plan in gentle(), pauses in pauses()) {
-        run(&Plan { pauses, ..plan });
+    fn moves_that_take_time_lose_nothing(
+        plan in gentle(),
+        pauses in pauses(),
+        networks in networks(),
+    ) {
+        run(&Plan { pauses, networks, ..plan });
     }
 
     /// The same on bad links.
     #[test]
-    fn moves_on_a_bad_link_lose_nothing_in_silence(plan in harsh(), pauses in pauses()) {
-        run(&Plan { pauses, ..plan });
+    fn moves_on_a_bad_link_lose_nothing_in_silence(
+        plan in harsh(),
+        pauses in pauses(),
+        networks in networks(),
+    ) {
+        run(&Plan { pauses, networks, ..plan });
     }
 }

@@ -4,6 +4,8 @@
 //! Each world says by what its wire shows that the delicate thing has happened, so that a change
 //! of a default does not leave a test of nothing.
 
+use std::collections::BTreeMap;
+
 use model_tests::net::app::{Kind, Op};
 use model_tests::net::packet::{FIN, Packet, SYN, Seg, read};
 use model_tests::net::world::{Conn, Outcome, Pause, Plan, run};
@@ -40,28 +42,29 @@ fn count(outcome: &Outcome, host: usize, flags: u16) -> usize {
     segments(outcome).iter().filter(has).count()
 }
 
-/// Host 0, host 1, or both move after each event: nobody can tell, bit for bit.
+/// Host 0, host 1, or both move after each event, with their addresses or to another network: nobody
+/// can tell, bit for bit.
 fn moved_at_each_event(plan: &Plan, there: &Outcome) {
+    let moved = |moves: BTreeMap<u64, u8>, networks| {
+        let moved = run(&Plan {
+            moves,
+            networks,
+            ..plan.clone()
+        });
+        same(there, &moved);
+    };
     for event in 1..=there.events {
         for mask in 1..=3 {
-            let moves = [(event, mask)].into();
-            same(
-                there,
-                &run(&Plan {
-                    moves,
-                    ..plan.clone()
-                }),
-            );
+            moved([(event, mask)].into(), None);
+            moved([(event, mask)].into(), Some(event));
         }
     }
-    let moves = (1..=there.events).map(|event| (event, 3)).collect();
-    same(
-        there,
-        &run(&Plan {
-            moves,
-            ..plan.clone()
-        }),
-    );
+    for networks in [None, Some(1)] {
+        moved(
+            (1..=there.events).map(|event| (event, 3)).collect(),
+            networks,
+        );
+    }
 }
 
 /// Host 0, host 1, or both are away for a while from each moment on at which a frame is sent or

@@ -110,10 +110,7 @@ pub fn may_be_remapped(
 }
 
 /// The image of an instance that has these stacks.
-fn image_of_all(
-    stacks: &[&Vnet<Inet>],
-    now: Instant,
-) -> Result<(Vec<u8>, SocketRefs), MoveError> {
+fn image_of_all(stacks: &[&Vnet<Inet>], now: Instant) -> Result<(Vec<u8>, SocketRefs), MoveError> {
     let header = Header {
         osreldate: 1_500_000,
         abi: schema::Abi::SimLp64,

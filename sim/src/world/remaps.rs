@@ -25,7 +25,12 @@ pub(super) struct Remaps {
 impl Remaps {
     /// A frame on the cable of a host passes the translations there: what goes on its way, and
     /// what goes the other way for its sake.
-    pub(super) fn pass(&mut self, host: usize, way: Way, frame: Vec<u8>) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    pub(super) fn pass(
+        &mut self,
+        host: usize,
+        way: Way,
+        frame: Vec<u8>,
+    ) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         let (mut on, mut back) = (vec![frame], Vec::new());
         let here = self.translators.values_mut().filter(|(at, _)| *at == host);
         for (_, translator) in here {
@@ -60,7 +65,8 @@ fn mapping(from: Ipv4Addr, to: Cidr, router: Option<Ipv4Addr>) -> Mapping {
 fn remap(mut mappings: Vec<Mapping>) -> Result<Remap, RemapError> {
     mappings.sort_by_key(|mapping| mapping.from);
     let mut list = List::new();
-    list.extend(&mappings).map_err(|NoMemory| RemapError::NoMemory)?;
+    list.extend(&mappings)
+        .map_err(|NoMemory| RemapError::NoMemory)?;
     Remap::new(list)
 }
 
@@ -70,7 +76,10 @@ impl World {
         let Some(spec) = self.scenario.migrate.get(migrate) else {
             return Vec::new();
         };
-        let (path, below) = (spec.instance.get_ref(), format!("{}.", spec.instance.get_ref()));
+        let (path, below) = (
+            spec.instance.get_ref(),
+            format!("{}.", spec.instance.get_ref()),
+        );
         let instances = self.scenario.instance.iter().enumerate();
         let taken = instances.filter(|(_, instance)| {
             let name = instance.name.get_ref();
@@ -86,12 +95,15 @@ impl World {
         let Some(spec) = self.scenario.migrate.get(migrate) else {
             return Ok(Remap::default());
         };
-        let changed = self.taken_along(migrate).into_iter().filter_map(|(index, known)| {
-            let to = spec.addresses.get(&known)?;
-            let now = self.remaps.present.get(&index);
-            let now = now.map_or(known, |(now, _)| now.address);
-            Some(mapping(now, *to.get_ref(), spec.router))
-        });
+        let changed = self
+            .taken_along(migrate)
+            .into_iter()
+            .filter_map(|(index, known)| {
+                let to = spec.addresses.get(&known)?;
+                let now = self.remaps.present.get(&index);
+                let now = now.map_or(known, |(now, _)| now.address);
+                Some(mapping(now, *to.get_ref(), spec.router))
+            });
         remap(changed.collect())
     }
 
@@ -111,7 +123,9 @@ impl World {
         let below = |at: &InstanceId| core.next_instance(instance, *at);
         let all = std::iter::successors(Some(instance), below);
         let prisons = all.filter_map(|id| kern.prison(machine.join.prison_of(id)?));
-        let stacks: Vec<_> = prisons.filter_map(|prison| kern.vnets.get(&prison.vnet)).collect();
+        let stacks: Vec<_> = prisons
+            .filter_map(|prison| kern.vnets.get(&prison.vnet))
+            .collect();
         let possible = may_be_remapped(&stacks, kern.now(), &remap);
         possible.map_err(|error| format!("{error:?}"))
     }

@@ -498,7 +498,8 @@ impl Scenario {
             let at = new.span().start;
             let mut taken = self.instance.iter().filter(|i| along(i.name.get_ref()));
             if !taken.any(|i| i.address.get_ref().address == *known) {
-                let what = format!("{known} is no address of \"{path}\" or of an instance below it");
+                let what =
+                    format!("{known} is no address of \"{path}\" or of an instance below it");
                 return Err((at, what));
             }
             let cidr = new.get_ref();

@@ -133,7 +133,9 @@ impl Translator {
     fn learn(&mut self, frame: &[u8]) -> Vec<Vec<u8>> {
         let spoke = match (arp(frame), ends(frame)) {
             (Some(arp), _) => Some((arp.spa, arp.sha)),
-            (None, Some((src, _))) => EtherHeader::parse(frame).map(|(header, _)| (src, header.src)),
+            (None, Some((src, _))) => {
+                EtherHeader::parse(frame).map(|(header, _)| (src, header.src))
+            }
             (None, None) => None,
         };
         let Some((ip, mac)) = spoke.filter(|(ip, _)| !ip.is_unspecified()) else {

@@ -457,6 +457,12 @@ impl<'r> Remapping<'r> {
         Ok(())
     }
 
+    /// Whether an end changes, or may where it is any address.
+    fn changes(&self, inc: &InConninfo) -> bool {
+        let any = inc.laddr.is_any() && !self.remap.is_empty();
+        any || self.remap.of(inc.laddr).is_some() || self.remap.of(inc.faddr).is_some()
+    }
+
     fn conninfo(&self, inc: &mut InConninfo) -> Result<(), RemapError> {
         let InConninfo {
             inc_fibnum: _,
@@ -496,7 +502,7 @@ impl<'r> Remapping<'r> {
             sc_cred: _,
             sc_tfo_cookie: _,
         } = record;
-        if *sc_flags & SCF_SIGNATURE != 0 {
+        if *sc_flags & SCF_SIGNATURE != 0 && self.changes(sc_inc) {
             return Err(RemapError::Signed(id));
         }
         if let Some(options) = sc_ipopts {
@@ -535,7 +541,9 @@ impl<'r> Remapping<'r> {
         } = record;
         // A tcpcb names no address, but a signature covers those of its segments.
         let signed = |flags: u32| flags & TF_SIGNATURE != 0;
-        if tcpcb.as_ref().is_some_and(|tp| signed(tp.t_flags)) {
+        if tcpcb.as_ref().is_some_and(|tp| signed(tp.t_flags))
+            && inpcb.as_ref().is_some_and(|inp| self.changes(&inp.inp_inc))
+        {
             return Err(RemapError::Signed(id));
         }
         for buffer in [so_rcv, so_snd].into_iter().flatten() {

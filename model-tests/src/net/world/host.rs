@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use sim::join::net_moved::{image_of, stack_of};
+use sim::join::net::in_addr;
+use sim::join::net_moved::{image_of, stack_remapped};
 use sim::join::net_sockets::SocketRefs;
 use sim::net::cx::SoId;
 use sim::net::ether::MacAddr;
@@ -12,8 +13,14 @@ use sim::net::ifnet::{IfAddr, IfIndex, IfKind};
 use sim::net::socket::Inet;
 use sim::net::vnet::Vnet;
 use sim::time::{Duration, Instant};
+use sim::world::translator::Translator;
+use vpscore::collections::List;
+use vpscore::net::{Mapping, Remap};
 
 use super::plan::{MTU, Plan};
+
+/// Networks that a host can be in.
+pub(super) const NETWORKS: u8 = 3;
 
 /// A stack on its way.
 pub(super) struct Away {
@@ -29,6 +36,14 @@ pub(super) struct Host {
     pub(super) ether: IfIndex,
     /// What the kernel's clock is ahead of the world's.
     pub(super) uptime: Duration,
+    /// Its number.
+    n: usize,
+    /// Bits of its masks, by family.
+    lens: [u8; 2],
+    /// The network in which it is; at home in 0.
+    network: u8,
+    /// What stands before it in another network.
+    translator: Translator,
     pub(super) away: Option<Away>,
     /// The highest marks that the buffers of its sockets ever had: receiving and sending.
     pub(super) marks: (u32, u32),
@@ -44,6 +59,21 @@ pub(super) fn ip(host: usize, v6: bool) -> IpAddr {
             .expect("an address")
     } else {
         IpAddr::from([10, 0, host as u8 + 1, 1])
+    }
+}
+
+/// The address of a host in one of [`NETWORKS`], on the same link.
+pub(super) fn ip_in(host: usize, v6: bool, network: u8) -> IpAddr {
+    match ip(host, v6) {
+        IpAddr::V4(addr) => {
+            let [a, b, c, d] = addr.octets();
+            IpAddr::from([a, b, c, d + 50 * network])
+        }
+        IpAddr::V6(addr) => {
+            let mut segments = addr.segments();
+            segments[6] += 0x5a00 * u16::from(network);
+            IpAddr::from(segments)
+        }
     }
 }
 
@@ -110,6 +140,10 @@ impl Host {
         let host = Self {
             stack,
             ether,
+            n,
+            lens,
+            network: 0,
+            translator: Translator::new(Remap::default()),
             uptime: Duration::from_millis(1_000 + 77_777 * n as u64),
             away: None,
             marks: (0, 0),
@@ -140,6 +174,7 @@ impl Host {
         assert!(self.away.is_none(), "on its way");
         Self {
             stack: self.stack.clone(),
+            translator: Translator::new(self.known(self.network)),
             away: None,
             ..*self
         }
@@ -162,15 +197,64 @@ impl Host {
         self.stack.suspend(self.clock(now));
     }
 
-    /// Goes on on a host that was booted at another time; gives the new names of sockets and the
-    /// frames that waited.
+    /// From the addresses at home to those in another network.
+    fn known(&self, network: u8) -> Remap {
+        self.remap(0, network)
+    }
+
+    fn remap(&self, from: u8, to: u8) -> Remap {
+        let mut mappings = List::new();
+        for (v6, prefixlen) in [(false, self.lens[0]), (true, self.lens[1])] {
+            let [from, to] = [from, to].map(|network| in_addr(ip_in(self.n, v6, network)));
+            let router = None;
+            let mapping = Mapping {
+                from,
+                to,
+                prefixlen,
+                router,
+            };
+            if from != to {
+                mappings.push(mapping).expect("memory");
+            }
+        }
+        Remap::new(mappings).expect("possible")
+    }
+
+    /// Its own address, where it is.
+    pub(super) fn own(&self, v6: bool) -> IpAddr {
+        ip_in(self.n, v6, self.network)
+    }
+
+    /// What it has to send next, as it is outside.
+    pub(super) fn take_output(&mut self) -> Option<Vec<u8>> {
+        let (_, frame) = self.stack.take_output()?;
+        let mut passed = self.translator.outward(frame);
+        assert!(passed.inward.is_empty() && passed.outward.len() == 1);
+        passed.outward.pop()
+    }
+
+    /// A frame reaches it from outside.
+    pub(super) fn input(&mut self, now: Duration, frame: &[u8]) {
+        let clock = self.clock(now);
+        for frame in self.translator.inward(frame.to_vec()).inward {
+            self.stack.input(clock, self.ether, &frame);
+        }
+    }
+
+    /// Goes on on a host that was booted at another time, in this network; gives the new names of
+    /// sockets and the frames that waited.
     pub(super) fn arrive(
         &mut self,
         now: Duration,
         seed: u64,
+        network: u8,
     ) -> (BTreeMap<SoId, SoId>, Vec<Vec<u8>>) {
         let away = self.away.take().expect("away");
-        let mut built = stack_of(&away.image, seed).expect("an image that can be read");
+        let remap = self.remap(self.network, network);
+        let built = stack_remapped(&away.image, seed, &remap);
+        let mut built = built.expect("an image that can be read, and addresses to be had");
+        self.translator = Translator::new(self.known(network));
+        self.network = network;
         self.uptime = Duration::from_micros(1_234_567 * (seed % 97));
         built.stack.resume(self.clock(now));
         let names = away.names.iter();

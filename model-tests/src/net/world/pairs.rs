@@ -8,8 +8,9 @@
 //!
 //! - I1: worlds that look the same (states, what the programs did, kinds of frames under way, faults
 //!   spent) are searched on from once: from the one that was reached in the fewest steps.
-//! - I2: whatever was reached, both ends can be moved and closed there; what is then on the wire is
-//!   bit for bit what it would have been without the moves, and in the end nothing is left.
+//! - I2: whatever was reached, both ends can be moved and closed there, with their addresses and with
+//!   others behind a translation; what is then on the wire is bit for bit what it would have been
+//!   without the moves, and in the end nothing is left.
 //! - I3: the wire is judged by the same [`Observer`] as everywhere.
 //! - I4: an end gets an error only where the peer let go of the connection or frames were lost.
 
@@ -125,6 +126,8 @@ impl End {
 type Digest = ([(u8, [bool; 4], Vec<u8>, bool); 2], u8, u8);
 
 struct World {
+    /// The connection is one of IPv6.
+    v6: bool,
     now: Duration,
     ends: [End; 2],
     ledgers: [Ledger; 2],
@@ -151,8 +154,9 @@ fn end(n: usize) -> End {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(v6: bool) -> Self {
         Self {
+            v6,
             now: Duration::ZERO,
             ends: [end(0), end(1)],
             ledgers: Default::default(),
@@ -204,7 +208,7 @@ impl World {
 
     /// Puts what a host has to say under way, and lets its program accept.
     fn settle(&mut self, n: usize) {
-        while let Some((_, frame)) = self.ends[n].host.stack.take_output() {
+        while let Some(frame) = self.ends[n].host.take_output() {
             if self.observer.is_neighbour(&frame) {
                 self.input(1 - n, &frame);
                 continue;
@@ -241,9 +245,7 @@ impl World {
     }
 
     fn input(&mut self, n: usize, frame: &[u8]) {
-        let host = &mut self.ends[n].host;
-        let clock = host.clock(self.now);
-        host.stack.input(clock, host.ether, frame);
+        self.ends[n].host.input(self.now, frame);
         self.settle(n);
     }
 
@@ -369,11 +371,13 @@ impl World {
     }
 
     fn open(&mut self, n: usize, listens: bool) {
-        let at = |n: usize| SocketAddr::new(ip(n, false), PORT);
+        let (v6, domain) = match self.v6 {
+            true => (true, Domain::Inet6),
+            false => (false, Domain::Inet),
+        };
+        let at = |n: usize| SocketAddr::new(ip(n, v6), PORT);
         let so = self.call(n, |inet, cx| {
-            let so = inet
-                .socreate(cx, Domain::Inet, Proto::Tcp)
-                .expect("a socket");
+            let so = inet.socreate(cx, domain, Proto::Tcp).expect("a socket");
             inet.sobind(cx, so, at(n)).expect("a free port");
             if listens {
                 inet.solisten(cx, so, 5).expect("bound");
@@ -400,11 +404,11 @@ impl World {
         }
     }
 
-    /// The stack goes through an image, to a host that was booted at another time.
-    fn go_away(&mut self, n: usize) {
+    /// The stack goes through an image, to a host that was booted at another time, in this network.
+    fn go_away(&mut self, n: usize, network: u8) {
         let e = &mut self.ends[n];
         e.host.leave(self.now, self.now, true);
-        let (names, held) = e.host.arrive(self.now, 3 + n as u64);
+        let (names, held) = e.host.arrive(self.now, 3 + n as u64, network);
         assert!(held.is_empty());
         let renamed = |so: SoId| names.get(&so).copied().expect("a socket that moved");
         e.so = e.so.map(renamed);
@@ -511,13 +515,14 @@ enum Order {
     Together,
 }
 
-/// From here both close, with moves of the hosts in `mask` and without: nothing tells them apart.
-fn ends_alike(world: &World, order: Order, mask: usize) {
+/// From here both close, with moves of the hosts in `mask` to this network and without: nothing tells
+/// them apart.
+fn ends_alike(world: &World, order: Order, mask: usize, network: u8) {
     let mut there = world.duplicate();
     there.finish(order);
     let mut here = world.duplicate();
     for n in (0..2).filter(|n| mask & (1 << n) != 0) {
-        here.go_away(n);
+        here.go_away(n, network);
     }
     assert_eq!(
         here.pair(),
@@ -540,13 +545,13 @@ fn ends_alike(world: &World, order: Order, mask: usize) {
     );
 }
 
-/// Searches what can be reached, and ends each world that is reached.
+/// Searches what can be reached over this version of IP, and ends each world that is reached.
 ///
 /// # Panics
 /// Where something does not hold that must.
-pub fn search(bounds: Bounds) -> Found {
+pub fn search(bounds: Bounds, v6: bool) -> Found {
     let mut found = Found::default();
-    let start = World::new();
+    let start = World::new(v6);
     let mut known = BTreeSet::from([start.digest()]);
     let mut next = VecDeque::from([start]);
     let mut ended: BTreeMap<Pair, usize> = BTreeMap::new();
@@ -562,8 +567,11 @@ pub fn search(bounds: Bounds) -> Found {
         let orders = [Order::Together, Order::ZeroFirst, Order::OneFirst];
         for (n, order) in orders.into_iter().enumerate() {
             if *before == 0 || (*before < 7 && *before % 3 == n) {
-                ends_alike(&world, order, 3 - *before % 3);
-                found.endings += 1;
+                // With their addresses kept, and with others.
+                for network in 0..2 {
+                    ends_alike(&world, order, 3 - *before % 3, network);
+                    found.endings += 1;
+                }
             }
         }
         *before += 1;

@@ -83,6 +83,9 @@ pub struct Plan {
     pub every: u8,
     /// Moves that take time.
     pub pauses: Vec<Pause>,
+    /// Each move leads to a network drawn from this seed, where the host has other addresses behind a
+    /// translation; to the one it is in, at times. Without it, addresses are kept.
+    pub networks: Option<u64>,
     /// Faults and cuts are few enough that no connection may break for their sake.
     pub gentle: bool,
     /// When all programs must have ended; a shorter time than [`PATIENCE`] only ends the watch.
@@ -110,6 +113,7 @@ impl Plan {
             moves: BTreeMap::new(),
             every: 0,
             pauses: Vec::new(),
+            networks: None,
             gentle: true,
             limit: PATIENCE,
         }
