@@ -25,6 +25,8 @@ pub mod locks;
 mod manage;
 pub mod net;
 pub mod net_moved;
+#[cfg(test)]
+mod net_remap_tests;
 pub mod net_sockets;
 #[cfg(test)]
 mod net_sockets_carry_tests;

@@ -53,6 +53,14 @@ impl Remaps {
     }
 }
 
+#[cfg(test)]
+impl Remaps {
+    /// How many instances a translation stands before.
+    pub(super) fn translated(&self) -> usize {
+        self.translators.len()
+    }
+}
+
 fn mapping(from: Ipv4Addr, to: Cidr, router: Option<Ipv4Addr>) -> Mapping {
     Mapping {
         from: InAddr::V4(from.octets()),

@@ -4,8 +4,12 @@ use super::scenario::Scenario;
 use std::path::Path;
 
 fn load() -> Scenario {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/echo-migration.toml");
-    Scenario::load(&file).unwrap()
+    named("echo-migration.toml")
+}
+
+fn named(name: &str) -> Scenario {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    Scenario::load(&folder.join(name)).unwrap()
 }
 
 /// The scenario without its migration; clients say only so much that a restore after every event
@@ -143,4 +147,73 @@ fn a_move_that_cannot_be_leaves_the_instance_where_it_was_and_says_why() {
         "{failures:?}"
     );
     assert!(world.hosts[0].instance("web.db").is_some());
+}
+
+/// Addresses of the interfaces of an instance, but for its loopback.
+fn addresses(world: &World, path: &str) -> Vec<String> {
+    let (host, instance) = world.find(path).expect("a host");
+    let machine = &world.hosts[host];
+    let prison = machine
+        .join
+        .prison_of(instance.expect("an instance"))
+        .unwrap();
+    let vnet = machine.kern.prison(prison).unwrap().vnet;
+    let ifnets = machine.kern.vnets[&vnet].ip.ifnets();
+    let addrs = ifnets.flat_map(|(_, ifnet)| &ifnet.addrs);
+    let wired = addrs.filter(|ifa| !ifa.addr.is_loopback());
+    wired
+        .map(|ifa| format!("{}/{}", ifa.addr, ifa.prefix_len))
+        .collect()
+}
+
+#[test]
+fn clients_go_on_with_the_addresses_that_they_know_where_the_instances_have_others() {
+    let mut world = World::build(named("echo-remapped.toml"), None, true).unwrap();
+    while !world.is_over() && world.step() {}
+    assert_eq!(world.report().failures, [""; 0]);
+    assert_eq!(addresses(&world, "web"), ["10.1.0.10/16"]);
+    assert_eq!(addresses(&world, "web.db"), ["10.1.3.11/16"]);
+}
+
+#[test]
+fn instances_that_come_home_have_their_addresses_again_and_nothing_stands_before_them() {
+    let mut scenario = named("echo-remapped.toml");
+    let there = "[[migrate]]\ninstance = \"web\"\nto = \"alpha\"\nat_ms = 900\n";
+    let home = "addresses = { \"10.0.0.10\" = \"10.0.0.10/24\", \"10.0.0.11\" = \"10.0.0.11/24\" }";
+    let text = format!("name = \"t\"\n{there}router = \"10.0.0.254\"\n{home}\n");
+    let more: Scenario = toml::from_str(&text).unwrap();
+    scenario.migrate.extend(more.migrate);
+    let mut world = World::build(scenario, None, true).unwrap();
+    while !world.is_over() && world.step() {}
+    assert_eq!(world.report().failures, [""; 0]);
+    assert_eq!(world.moves.len(), 2);
+    assert_eq!(addresses(&world, "web"), ["10.0.0.10/24"]);
+    assert_eq!(world.remaps.translated(), 0);
+}
+
+#[test]
+fn without_the_translation_clients_wait_in_vain() {
+    let mut world = World::build(named("echo-remapped.toml"), None, true).unwrap();
+    while world.remaps.translated() == 0 && world.step() {}
+    while !world.all_ended() && world.step() {
+        world.remaps = Default::default();
+    }
+    assert!(!world.all_ended());
+}
+
+#[test]
+fn an_address_that_somebody_has_is_refused_before_anything_stops() {
+    let mut scenario = named("echo-remapped.toml");
+    // The server that serves client-1 by then.
+    let taken = scenario.migrate[0].addresses.values_mut().next().unwrap();
+    taken.get_mut().address = [10, 0, 0, 3].into();
+    scenario.migrate[0].router = None;
+    let mut world = World::build(scenario, None, true).unwrap();
+    while !world.is_over() && world.step() {}
+    let report = world.report();
+    assert!(report.failures[0].contains("Peer"), "{:?}", report.failures);
+    assert!(
+        world.moves.is_empty(),
+        "the instance has not even begun to move"
+    );
 }

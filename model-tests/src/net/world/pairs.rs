@@ -567,10 +567,12 @@ pub fn search(bounds: Bounds, v6: bool) -> Found {
         let orders = [Order::Together, Order::ZeroFirst, Order::OneFirst];
         for (n, order) in orders.into_iter().enumerate() {
             if *before == 0 || (*before < 7 && *before % 3 == n) {
-                // With their addresses kept, and with others.
+                // With their addresses kept, and with others: the first worlds in both ways.
                 for network in 0..2 {
-                    ends_alike(&world, order, 3 - *before % 3, network);
-                    found.endings += 1;
+                    if *before == 0 || *before / 3 % 2 == usize::from(network) {
+                        ends_alike(&world, order, 3 - *before % 3, network);
+                        found.endings += 1;
+                    }
                 }
             }
         }
