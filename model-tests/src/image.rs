@@ -10,11 +10,11 @@ use vpscore::image::schema::{
     RngState, Route, Rusage, Selected, Session, Sigaction, Sigacts, Sigqueue, SysctlVar, Thread,
     Ucred, VmMapEntry, VmObject, Vmspace, Vnet, Wchan,
 };
-use vpscore::sha256::Digest;
 use vpscore::image::{
     Error, Event, Header, Object, PAGE_SIZE, Reader, Ref, Sink, Trailer, WriteError, Writer,
     features,
 };
+use vpscore::sha256::Digest;
 use vpscore::sock::{
     CcAlgo, CcVar, Cubic, Domain, HcMetrics, Hystart, INP_IPV4, InAddr, InConninfo, Inpcb, KnownAs,
     Listen, RateCount, SB_AUTOSIZE, SO_ACCEPTCONN, SackBlk, SackHint, SackHole, SchOverflow, Seq,

@@ -130,7 +130,11 @@ macro_rules! round {
     ($a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident, $k:ident, $w:ident) => {
         let s1 = $e.rotate_right(6) ^ $e.rotate_right(11) ^ $e.rotate_right(25);
         let choice = $g ^ ($e & ($f ^ $g));
-        let t1 = $h.wrapping_add(s1).wrapping_add(choice).wrapping_add($k).wrapping_add($w);
+        let t1 = $h
+            .wrapping_add(s1)
+            .wrapping_add(choice)
+            .wrapping_add($k)
+            .wrapping_add($w);
         let s0 = $a.rotate_right(2) ^ $a.rotate_right(13) ^ $a.rotate_right(22);
         let majority = ($a & $b) ^ ($c & ($a ^ $b));
         $d = $d.wrapping_add(t1);
@@ -153,28 +157,62 @@ fn compress(state: &mut [u32; 8], block: &[u8; 64]) {
     for (to, from) in words.iter_mut().zip(block.as_chunks::<4>().0) {
         *to = u32::from_be_bytes(*from);
     }
-    let [mut w0, mut w1, mut w2, mut w3, mut w4, mut w5, mut w6, mut w7, mut w8, mut w9, mut w10, mut w11, mut w12, mut w13, mut w14, mut w15] = words;
+    let [
+        mut w0,
+        mut w1,
+        mut w2,
+        mut w3,
+        mut w4,
+        mut w5,
+        mut w6,
+        mut w7,
+        mut w8,
+        mut w9,
+        mut w10,
+        mut w11,
+        mut w12,
+        mut w13,
+        mut w14,
+        mut w15,
+    ] = words;
     let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
     let (rows, _) = K.as_chunks::<16>();
     for (at, row) in rows.iter().enumerate() {
-        let [k0, k1, k2, k3, k4, k5, k6, k7, k8, k9, k10, k11, k12, k13, k14, k15] = *row;
+        let [
+            k0,
+            k1,
+            k2,
+            k3,
+            k4,
+            k5,
+            k6,
+            k7,
+            k8,
+            k9,
+            k10,
+            k11,
+            k12,
+            k13,
+            k14,
+            k15,
+        ] = *row;
         if at > 0 {
-        schedule!(w0, w1, w9, w14);
-        schedule!(w1, w2, w10, w15);
-        schedule!(w2, w3, w11, w0);
-        schedule!(w3, w4, w12, w1);
-        schedule!(w4, w5, w13, w2);
-        schedule!(w5, w6, w14, w3);
-        schedule!(w6, w7, w15, w4);
-        schedule!(w7, w8, w0, w5);
-        schedule!(w8, w9, w1, w6);
-        schedule!(w9, w10, w2, w7);
-        schedule!(w10, w11, w3, w8);
-        schedule!(w11, w12, w4, w9);
-        schedule!(w12, w13, w5, w10);
-        schedule!(w13, w14, w6, w11);
-        schedule!(w14, w15, w7, w12);
-        schedule!(w15, w0, w8, w13);
+            schedule!(w0, w1, w9, w14);
+            schedule!(w1, w2, w10, w15);
+            schedule!(w2, w3, w11, w0);
+            schedule!(w3, w4, w12, w1);
+            schedule!(w4, w5, w13, w2);
+            schedule!(w5, w6, w14, w3);
+            schedule!(w6, w7, w15, w4);
+            schedule!(w7, w8, w0, w5);
+            schedule!(w8, w9, w1, w6);
+            schedule!(w9, w10, w2, w7);
+            schedule!(w10, w11, w3, w8);
+            schedule!(w11, w12, w4, w9);
+            schedule!(w12, w13, w5, w10);
+            schedule!(w13, w14, w6, w11);
+            schedule!(w14, w15, w7, w12);
+            schedule!(w15, w0, w8, w13);
         }
         round!(a b c d e f g h, k0, w0);
         round!(h a b c d e f g, k1, w1);

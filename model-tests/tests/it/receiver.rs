@@ -158,6 +158,7 @@ fn moves() -> Moving {
     Moving {
         emulated: stays(),
         form: Form::Every,
+        remap: false,
     }
 }
 

@@ -99,7 +99,7 @@ pub fn may_be_remapped(
 ) -> Result<(), MoveError> {
     let (bytes, _) = image_of_all(stacks, now)?;
     let mut remapping = Remapping::new(remap, schema::Abi::SimLp64)?;
-    let (mut reader, mut input) = (Reader::new(), bytes.as_slice());
+    let (mut reader, mut input) = (image_reader(), bytes.as_slice());
     while let Some(event) = reader.feed(&mut input).map_err(MoveError::Read)? {
         if let Event::Object { id, mut object } = event {
             let _fate = remapping.object(id, &mut object)?;

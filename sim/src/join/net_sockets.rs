@@ -17,7 +17,6 @@
 
 use std::collections::BTreeMap;
 
-use vpscore::collections::List;
 use vpscore::image::{InstanceRef, SocketRef, UcredRef, VnetRef};
 use vpscore::sock::{self, SoQstate};
 

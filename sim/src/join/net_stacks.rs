@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use vpscore::collections::{List, NoMemory};
+use vpscore::collections::NoMemory;
 use vpscore::image::schema;
 use vpscore::image::{IfnetRef, InstanceRef, Object, VnetRef, WriteError};
 use vpscore::net::{RemapError, Remapping};

@@ -33,7 +33,9 @@ impl Sum {
     #[must_use]
     pub fn pseudo(mut self, src: IpAddr, dst: IpAddr, proto: u8, len: usize) -> Self {
         let ends = match (src, dst) {
-            (IpAddr::V4(src), IpAddr::V4(dst)) => u64::from(u32::from(src)) + u64::from(u32::from(dst)),
+            (IpAddr::V4(src), IpAddr::V4(dst)) => {
+                u64::from(u32::from(src)) + u64::from(u32::from(dst))
+            }
             (IpAddr::V6(src), IpAddr::V6(dst)) => {
                 let halves = |addr: u128| (addr >> 64) as u64 % MODULUS + addr as u64 % MODULUS;
                 halves(src.into()) + halves(dst.into())
@@ -135,7 +137,8 @@ mod tests {
 
     #[test]
     fn every_length_and_content_sums_as_the_rfc_says() {
-        let fill: [fn(usize) -> u8; 4] = [|_| 0, |_| 0xff, |at| (at * 37) as u8, |at| (at / 3) as u8];
+        let fill: [fn(usize) -> u8; 4] =
+            [|_| 0, |_| 0xff, |at| (at * 37) as u8, |at| (at / 3) as u8];
         for octet in fill {
             for len in (0..200).chain([1479, 1480, 65_535]) {
                 let data: Vec<u8> = (0..len).map(octet).collect();
@@ -150,7 +153,10 @@ mod tests {
         let octets = [&a[..], &b, &[0, 6], &70_000_u32.to_be_bytes()].concat();
         let sum = Sum::new().pseudo(a.into(), b.into(), 6, 70_000);
         assert_eq!(sum.finish(), by_the_book(&octets));
-        let (a, b) = ([0xff; 16], std::array::from_fn::<u8, 16, _>(|at| (at * 19) as u8));
+        let (a, b) = (
+            [0xff; 16],
+            std::array::from_fn::<u8, 16, _>(|at| (at * 19) as u8),
+        );
         let octets = [&a[..], &b, &[0, 6], &1_u32.to_be_bytes()].concat();
         let sum = Sum::new().pseudo(a.into(), b.into(), 6, 1);
         assert_eq!(sum.finish(), by_the_book(&octets));

@@ -248,11 +248,23 @@ impl OutPacket {
             return Cow::Borrowed(&self.0);
         };
         let whole = Ipv4Header::parse(&self.0)
-            .map(|(header, _)| (header.len(), header.src.into(), header.dst.into(), header.proto))
+            .map(|(header, _)| {
+                (
+                    header.len(),
+                    header.src.into(),
+                    header.dst.into(),
+                    header.proto,
+                )
+            })
             .ok()
             .or_else(|| {
                 let (header, _) = Ipv6Header::parse(&self.0)?;
-                Some((IPV6_HDR_LEN, header.src.into(), header.dst.into(), header.next))
+                Some((
+                    IPV6_HDR_LEN,
+                    header.src.into(),
+                    header.dst.into(),
+                    header.next,
+                ))
             });
         let mut bytes = self.0.clone();
         if let Some((room, src, dst, proto)) = whole {

@@ -85,11 +85,7 @@ impl<S: Sink, D: Digest> Writer<S, D> {
     ///
     /// # Errors
     /// The sink's.
-    pub fn with_digest(
-        sink: S,
-        header: &Header,
-        digest: D,
-    ) -> Result<Self, WriteError<S::Error>> {
+    pub fn with_digest(sink: S, header: &Header, digest: D) -> Result<Self, WriteError<S::Error>> {
         let mut writer = Self {
             sink,
             order: Order::new(),

@@ -91,6 +91,7 @@ fn moving(form: Form) -> Moving {
     Moving {
         emulated: Emulated { seed: 1 },
         form,
+        remap: false,
     }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! An image as it was read, whole and vouched for, with nothing of the host touched.
 
-use super::RestoreError;
 use super::super::digest::image_reader;
+use super::RestoreError;
 use crate::join::net_stacks::NetImage;
 use crate::vm::{PAGE_SIZE, Page};
 use std::collections::{BTreeMap, VecDeque};

@@ -293,7 +293,10 @@ mod tests {
         let alone = [NOP, NOP, TIMESTAMP, 10, 1, 2, 3, 4, 5, 6, 7, 8];
         let opt = TcpOpt::parse(&alone, false, ALL);
         assert_eq!(opt.ts, Some((0x0102_0304, 0x0506_0708)));
-        assert_eq!(TcpOpt::parse(&[&alone[..], &[EOL]].concat(), false, ALL), opt);
+        assert_eq!(
+            TcpOpt::parse(&[&alone[..], &[EOL]].concat(), false, ALL),
+            opt
+        );
         assert_eq!(*opt.emit().bytes, alone);
     }
 
