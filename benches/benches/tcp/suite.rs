@@ -37,7 +37,15 @@ pub(crate) fn table() {
         let took = timed(|| {
             reports = match form {
                 None => suite::run_all(&emulated, &scripts, &settings),
-                Some(form) => suite::run_all(&Moving { emulated, form }, &scripts, &settings),
+                Some(form) => suite::run_all(
+                    &Moving {
+                        emulated,
+                        form,
+                        remap: false,
+                    },
+                    &scripts,
+                    &settings,
+                ),
             };
         });
         if let Some((_, total)) = report::count(&reports).last() {
