@@ -226,6 +226,53 @@ impl<T: Copy> List<T> {
     }
 }
 
+/// Sorts in place, in `n log n` steps for any input, without allocating and without a way to panic, which
+/// `slice::sort_unstable` has (heapsort). Equal items are equal, so their order is no matter.
+pub fn sort<T: Copy + Ord>(items: &mut [T]) {
+    for root in (0..items.len() / 2).rev() {
+        sift(items, root);
+    }
+    let mut rest = items;
+    while let Some(end) = rest.len().checked_sub(1).filter(|end| *end > 0) {
+        swap(rest, 0, end);
+        rest = rest
+            .split_at_mut_checked(end)
+            .map_or(&mut [], |(heap, _)| heap);
+        sift(rest, 0);
+    }
+}
+
+/// Lets the item at `at` sink until no child is greater.
+fn sift<T: Copy + Ord>(heap: &mut [T], mut at: usize) {
+    loop {
+        let left = at.saturating_mul(2).saturating_add(1);
+        let right = left.saturating_add(1);
+        let child = if heap.get(right) > heap.get(left) {
+            right
+        } else {
+            left
+        };
+        // Past the end there is nothing, which is less than anything.
+        if heap.get(child) <= heap.get(at) {
+            return;
+        }
+        swap(heap, at, child);
+        at = child;
+    }
+}
+
+fn swap<T: Copy>(items: &mut [T], a: usize, b: usize) {
+    let (Some(x), Some(y)) = (items.get(a).copied(), items.get(b).copied()) else {
+        return;
+    };
+    if let Some(place) = items.get_mut(a) {
+        *place = y;
+    }
+    if let Some(place) = items.get_mut(b) {
+        *place = x;
+    }
+}
+
 impl<'a, T> IntoIterator for &'a List<T> {
     type Item = &'a T;
     type IntoIter = core::slice::Iter<'a, T>;
@@ -238,6 +285,23 @@ impl<'a, T> IntoIterator for &'a List<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sorting_leaves_the_same_items_in_order() {
+        let mut seed = 1_u32;
+        for len in 0..200 {
+            let mut items: alloc::vec::Vec<u32> = (0..len)
+                .map(|_| {
+                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    seed >> 26
+                })
+                .collect();
+            let mut model = items.clone();
+            model.sort_unstable();
+            sort(&mut items);
+            assert_eq!(items, model);
+        }
+    }
 
     #[test]
     fn push_reserved_gives_the_item_back_when_no_room_is_left() {

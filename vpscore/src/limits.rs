@@ -116,6 +116,41 @@ pub const TCP_HOLES_MAX: usize = 65_536;
 /// is bounded by `net.inet.tcp.reass.maxsegments`, a sixteenth of the mbuf clusters.
 pub const TCP_SEGQ_MAX: usize = 65_536;
 
+/// The longest span in the state of a socket: what an `int` of seconds or an `sbintime_t` holds, and more than
+/// an `u_int` of ticks does at `HZ_MINIMUM` (8 Hz, `subr_param.c`). Sums of two stay within 63 bits of
+/// nanoseconds.
+pub const SPAN_MAX: crate::time::Duration = crate::time::Duration::from_secs(1 << 31);
+
+/// Datagrams in one buffer: each costs an mbuf (`MSIZE`, 256 bytes), and `sb_mbmax` is at most
+/// `kern.ipc.maxsockbuf`, so at most [`SOCKBUF_MAX`].
+pub const SBRECORDS_MAX: usize = (SOCKBUF_MAX / 256) as usize;
+
+/// The backlog of a listener: `kern.ipc.soacceptqueue` is at most `UINT_MAX / 3`
+/// (`sysctl_somaxconn`, `uipc_socket.c`, 15.0), so that 3/2 of it fits.
+pub const SOMAXCONN_MAX: u32 = u32::MAX / 3;
+
+/// Sockets of one vnet: `kern.ipc.maxsockets` follows `kern.maxfiles`, which memory bounds; this is that of a
+/// host with some 64 GiB.
+pub const SOCKETS_MAX: usize = 1 << 20;
+
+/// Embryonic connections of one vnet, and rows of their table: `net.inet.tcp.syncache.cachelimit` is 15,360 by
+/// default, `hashsize` 512; tunables may widen them.
+pub const SYNCACHE_MAX: usize = 1 << 16;
+
+/// Entries of a host cache: `net.inet.tcp.hostcache.cachelimit` is 15,360 by default, and a tunable.
+pub const HOSTCACHE_MAX: usize = 1 << 16;
+
+/// Servers whose Fast Open cookies a vnet remembers: 16 in each of 2048 rows by default
+/// (`tcp_fastopen.h`), and tunables.
+pub const TFO_CCACHE_MAX: usize = 1 << 16;
+
+/// Addresses of a vnet and of those of its image that peers know by others: [`REMAP_MAX`] in one move, and
+/// some moves.
+pub const KNOWN_AS_MAX: usize = 1 << 12;
+
+/// Security associations for MD5 signatures in one vnet; the SADB has no limit but memory.
+pub const MD5_KEYS_MAX: usize = 1 << 16;
+
 /// Descriptors of one process: `kern.maxfilesperproc` follows memory and stays below this.
 pub const FDS_MAX: u32 = 1 << 24;
 

@@ -18,7 +18,7 @@ use vpscore::cbor::{Bytes, Text};
 use vpscore::collections::{List, NoMemory};
 use vpscore::image::schema::{self, IfType};
 use vpscore::image::{IfnetRef, InstanceRef, VnetRef};
-use vpscore::sock::InAddr;
+use vpscore::sock::{InAddr, Rule};
 
 use super::net_sockets_vnet::{from_rng_state, rng_state};
 use super::net_transit;
@@ -79,6 +79,14 @@ pub enum Unfit {
     Secret,
     /// The field under this key of the record says what this kernel does not have.
     Field(u64),
+    /// It cannot stand beside the other sockets, or on this host.
+    Census(Rule),
+}
+
+impl From<Rule> for Unfit {
+    fn from(rule: Rule) -> Self {
+        Self::Census(rule)
+    }
 }
 
 /// An address as records have it.

@@ -7,6 +7,7 @@ use vpscore::collections::{List, NoMemory};
 use vpscore::image::schema::{self, InstanceState};
 use vpscore::image::{Error, Event, Header, Ref, UcredRef, WriteError};
 use vpscore::net::{Fate, Remap, RemapError, Remapping};
+use vpscore::sock::Ceilings;
 use vpscore::time::Duration;
 
 use super::digest::{image_reader, image_writer};
@@ -184,7 +185,12 @@ pub fn stack_remapped(bytes: &[u8], seed: u64, remap: &Remap) -> Result<BuiltSta
         return Err(MoveError::Nothing);
     }
     image.remapped(remapping)?;
-    let built = image.build(seed, |_| "target".to_owned(), |_| Instant::BOOT);
+    let built = image.build(
+        seed,
+        |_| "target".to_owned(),
+        |_| Instant::BOOT,
+        Ceilings::MOST,
+    );
     let mut built = built.map_err(MoveError::Build)?.into_values();
     built.next().ok_or(MoveError::Nothing)
 }

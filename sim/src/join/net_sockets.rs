@@ -18,10 +18,10 @@
 use std::collections::BTreeMap;
 
 use vpscore::image::{InstanceRef, SocketRef, UcredRef, VnetRef};
-use vpscore::sock::{self, SoQstate};
+use vpscore::sock::{self, Ceilings, Census, SoQstate};
 
 use super::digest::ImageWriter;
-use super::net::{Unfit, Unmovable};
+use super::net::{Unfit, Unmovable, in_addr};
 use super::net_sockets_so::{
     inpcb_record, listen_record, protocol_from, protocol_of, restore_inpcb, restore_listen,
     restore_sockbuf, sockbuf_record,
@@ -29,7 +29,6 @@ use super::net_sockets_so::{
 use super::net_sockets_tcp::{errno_from, errno_of, restore_tcpcb, tcpcb_record};
 use super::net_sockets_vnet::{restore_syncache, restore_tcp_vnet, syncache_record};
 use super::net_stacks::{BuildError, BuiltStack, CaptureError};
-use crate::errno::Errno;
 use crate::net::cx::SoId;
 use crate::net::inpcb::INP_SOCKREF;
 use crate::net::sockbuf::Sockbuf;
@@ -138,19 +137,20 @@ fn socket_record(
         sol,
         so_listen,
     } = so;
+    let sysctl = &stack.transports.tcp.sysctl;
     let (so_type, protocol) = protocol_of(*so_proto);
     let mut streams = Streams::default();
     let [rcv, snd, reass] = &mut streams;
     let (mut so_rcv, mut so_snd) = (None, None);
     if sol.is_none() {
-        let (record, bytes) = sockbuf_record(rcv_buffer)?;
+        let (record, bytes) = sockbuf_record(rcv_buffer, sysctl)?;
         (so_rcv, *rcv) = (Some(record), bytes);
-        let (record, bytes) = sockbuf_record(snd_buffer)?;
+        let (record, bytes) = sockbuf_record(snd_buffer, sysctl)?;
         (so_snd, *snd) = (Some(record), bytes);
     }
     let mut tcpcb = None;
     if let Pcb::Tcp(tp) = pcb {
-        let (record, bytes) = tcpcb_record(tp, now, &stack.transports.tcp.sysctl, &known)?;
+        let (record, bytes) = tcpcb_record(tp, now, sysctl, &known)?;
         (tcpcb, *reass) = (Some(record), bytes);
     }
     let others = u32::from(so_listen.is_some()) + u32::from(inp.inp_flags & INP_SOCKREF != 0);
@@ -231,8 +231,28 @@ impl SocketImage {
         }
     }
 
+    /// Whether the sockets go together, with their vnets and with this host.
+    fn census(&self, built: &Built, host: Ceilings) -> Result<(), BuildError> {
+        let unfit = |offence: sock::Offence| BuildError::Unfit(offence.object, offence.rule.into());
+        let mut census = Census::new(host);
+        for (vnet, target) in built {
+            for ifa in target.stack.ip.ifnets().flat_map(|(_, ifnet)| &ifnet.addrs) {
+                let counted = census.address(*vnet, in_addr(ifa.addr), ifa.prefix_len);
+                counted.map_err(|_| BuildError::Unfit(*vnet, sock::Rule::NoMemory.into()))?;
+            }
+        }
+        for (id, (record, _)) in &self.sockets {
+            census.socket(*id, record).map_err(unfit)?;
+        }
+        for (id, record) in &self.syncaches {
+            census.syncache(*id, record).map_err(unfit)?;
+        }
+        census.finish().map_err(unfit)
+    }
+
     /// Gives the stacks their sockets.
-    pub(super) fn build(&self, built: &mut Built) -> Result<(), BuildError> {
+    pub(super) fn build(&self, built: &mut Built, host: Ceilings) -> Result<(), BuildError> {
+        self.census(built, host)?;
         for (id, record) in &self.tcp_vnets {
             let vnet = record.vnet.id();
             let target = built.get_mut(&vnet).ok_or(BuildError::Reference(*id))?;
@@ -264,24 +284,10 @@ impl SocketImage {
             let so = target.sockets.get(&id).copied();
             let so = so.ok_or(BuildError::Reference(id))?;
             let now = target.stack.suspended_at.unwrap_or_default();
-            let inet = &mut target.stack.transports;
-            if inet.get(so).is_some_and(|entry| taken(inet, entry)) {
-                let why = Unfit::Conflict(Errno::EADDRINUSE);
-                return Err(BuildError::Unfit(id, why));
-            }
-            inet.settle(so, now);
+            target.stack.transports.settle(so, now);
         }
         Ok(())
     }
-}
-
-/// Whether another connection has the ends of this one.
-fn taken(inet: &Inet, entry: &Entry) -> bool {
-    let info = match entry.so.so_proto {
-        Proto::Tcp => &inet.tcp.tcbinfo,
-        Proto::Udp | Proto::Raw(_) => &inet.udb,
-    };
-    entry.inp.inc.fport != 0 && !entry.inp.dropped() && info.lookup_exact(&entry.inp.inc).is_some()
 }
 
 fn restore_socket(
@@ -319,7 +325,7 @@ fn restore_socket(
     };
     let datagrams = proto != Proto::Tcp;
     let buffer = |sb: &Option<sock::Sockbuf>, bytes: &[u8], records: bool| match sb {
-        Some(sb) => restore_sockbuf(sb, bytes, records),
+        Some(sb) => restore_sockbuf(sb, bytes, records, &inet.tcp.sysctl),
         None => Ok(Sockbuf::default()),
     };
     let mut buffers = (
@@ -334,9 +340,6 @@ fn restore_socket(
     let inp = record.inpcb.as_ref().ok_or(unfit(Unfit::Protocol))?;
     let inp = restore_inpcb(inp, v6).map_err(unfit)?;
     let so_error = errno_from(record.so_error).map_err(unfit)?;
-    if let Some(listener) = so_listen {
-        queue_room(inet, listener).map_err(unfit)?;
-    }
     let so = inet.alloc(domain, proto, buffers, pcb);
     if let Some(entry) = inet.get_mut(so) {
         let protocol = u32::from(inp.inp_flags & INP_SOCKREF != 0);
@@ -360,15 +363,5 @@ fn restore_socket(
     }
     inet.tfo_recount(so);
     target.sockets.insert(id, so);
-    Ok(())
-}
-
-/// Whether one more connection may wait in the queue of `listener` (`solisten_clone`).
-fn queue_room(inet: &Inet, listener: SoId) -> Result<(), Unfit> {
-    let entry = inet.get(listener).ok_or(Unfit::Queue)?;
-    let sol = entry.so.sol.as_ref().ok_or(Unfit::Queue)?;
-    if sol.sol_comp.len() as u64 > u64::from(sol.sol_qlimit) * 3 / 2 {
-        return Err(Unfit::Limit);
-    }
     Ok(())
 }

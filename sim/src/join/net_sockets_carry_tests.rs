@@ -254,6 +254,7 @@ fn every_field_of_an_inpcb_comes_back() {
 
 #[test]
 fn every_field_of_a_buffer_comes_back() {
+    let sysctl = Sysctl::default();
     let mut bytes = Bytes::default();
     bytes.extend(b"stream");
     let stream = Sockbuf {
@@ -266,8 +267,8 @@ fn every_field_of_a_buffer_comes_back() {
         records: Default::default(),
         record_bytes: 0,
     };
-    let (record, bytes) = sockbuf_record(&stream).expect("memory");
-    assert_eq!(restore_sockbuf(&record, &bytes, false), Ok(stream));
+    let (record, bytes) = sockbuf_record(&stream, &sysctl).expect("memory");
+    assert_eq!(restore_sockbuf(&record, &bytes, false, &sysctl), Ok(stream));
     let datagram = Record {
         from: "[2001:db8::2%4]:53".parse().expect("an address"),
         data: b"datagram".to_vec(),
@@ -280,8 +281,11 @@ fn every_field_of_a_buffer_comes_back() {
         sb_hiwat: 42_080,
         ..Sockbuf::default()
     };
-    let (record, bytes) = sockbuf_record(&datagrams).expect("memory");
-    assert_eq!(restore_sockbuf(&record, &bytes, true), Ok(datagrams));
+    let (record, bytes) = sockbuf_record(&datagrams, &sysctl).expect("memory");
+    assert_eq!(
+        restore_sockbuf(&record, &bytes, true, &sysctl),
+        Ok(datagrams)
+    );
 }
 
 #[test]

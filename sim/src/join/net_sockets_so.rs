@@ -11,6 +11,7 @@ use super::net::{Unfit, in_addr, ip_addr};
 use crate::net::inpcb::{InConninfo, Inpcb};
 use crate::net::sockbuf::{Record, Sockbuf};
 use crate::net::socket::{BufSettings, Domain, Listen, Proto};
+use crate::net::tcp::Sysctl;
 
 /// `INC_ISIPV6`, `INC_IPV6MINMTU` (`netinet/in_pcb.h`).
 const INC_ISIPV6: u8 = 0x1;
@@ -108,8 +109,17 @@ fn from_control_messages(mut bytes: &[u8]) -> Option<Vec<(i32, i32, Vec<u8>)>> {
     Some(control)
 }
 
+/// `sb_mbmax` of a buffer with this limit (`sbreserve_locked`; `kern.ipc.sockbuf_waste_factor` is 8).
+fn mbmax(hiwat: u32, sysctl: &Sysctl) -> u32 {
+    let most = u32::try_from(sysctl.maxsockbuf).unwrap_or(u32::MAX);
+    hiwat.saturating_mul(8).min(most)
+}
+
 /// The record of a buffer, and its bytes.
-pub(super) fn sockbuf_record(sb: &Sockbuf) -> Result<(sock::Sockbuf, Vec<u8>), NoMemory> {
+pub(super) fn sockbuf_record(
+    sb: &Sockbuf,
+    sysctl: &Sysctl,
+) -> Result<(sock::Sockbuf, Vec<u8>), NoMemory> {
     let mut bytes = sb.bytes.to_vec();
     let mut records = List::new();
     for record in &sb.records {
@@ -131,7 +141,7 @@ pub(super) fn sockbuf_record(sb: &Sockbuf) -> Result<(sock::Sockbuf, Vec<u8>), N
         sb_hiwat: sb.sb_hiwat,
         // A buffer whose reading side is shut has no room, and any mark is beyond it.
         sb_lowat: sb.sb_lowat.min(sb.sb_hiwat),
-        sb_mbmax: sb.sb_hiwat.saturating_mul(8),
+        sb_mbmax: mbmax(sb.sb_hiwat, sysctl),
         sb_timeo: sb.sb_timeo,
         records,
     };
@@ -143,7 +153,11 @@ pub(super) fn restore_sockbuf(
     record: &sock::Sockbuf,
     bytes: &[u8],
     keeps_records: bool,
+    sysctl: &Sysctl,
 ) -> Result<Sockbuf, Unfit> {
+    if record.sb_mbmax != mbmax(record.sb_hiwat, sysctl) {
+        return Err(Unfit::Field(sock::Sockbuf::sb_mbmax));
+    }
     let mut sb = Sockbuf::reserve(record.sb_hiwat, record.sb_lowat);
     sb.sb_state = record.sb_state;
     sb.sb_flags = record.sb_flags;

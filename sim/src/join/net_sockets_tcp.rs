@@ -19,10 +19,8 @@ use crate::net::tcp::{
 use crate::time::{Duration, Instant};
 
 /// Nanoseconds of a unit of `t_srtt` and of `t_rttvar`: 1/32 and 1/16 of a tick.
-const SRTT_UNIT: u64 = 1_000_000 / 32;
-const RTTVAR_UNIT: u64 = 1_000_000 / 16;
-/// Fixed-point times beyond this cannot have been measured; sums of them stay within 31 bits.
-const FIXED_MAX: u64 = 1 << 28;
+const SRTT_UNIT: i64 = 1_000_000 / 32;
+const RTTVAR_UNIT: i64 = 1_000_000 / 16;
 /// `TH_FIN`.
 const TH_FIN: u16 = 0x01;
 /// `TH_URG`.
@@ -62,13 +60,14 @@ pub(super) fn left(now: Instant, at: Instant) -> Option<Duration> {
     (at > now).then(|| at.since(now))
 }
 
-fn fixed(value: i32, unit: u64) -> Duration {
-    Duration::from_nanos(u64::try_from(value).unwrap_or(0).saturating_mul(unit))
+/// A fixed-point time in nanoseconds.
+fn fixed(value: i32, unit: i64) -> i64 {
+    i64::from(value) * unit
 }
 
-fn from_fixed(span: Duration, unit: u64) -> i32 {
-    let value = span.as_nanos().checked_div(unit).unwrap_or(0);
-    value.min(FIXED_MAX) as i32
+/// A fixed-point time of so many nanoseconds.
+fn from_fixed(ns: i64, unit: i64) -> Result<i32, Unfit> {
+    i32::try_from(ns / unit).map_err(|_| Unfit::Limit)
 }
 
 /// The number of an error, 0 for none.
@@ -173,16 +172,11 @@ fn cubic(cubic: &Cubic, now: Ticks) -> sock::Cubic {
     }
 }
 
-/// Seconds and microseconds of CUBIC beyond this come of no connection, and would not be multiplied
-/// within 63 bits.
-const CUBIC_K_MAX: i64 = 1 << 24;
-const CUBIC_SUM_MAX: i64 = 1 << 53;
-
 fn from_cubic(record: &sock::Cubic, now: Ticks) -> Cubic {
     let unsigned = |value: i32| u32::try_from(value).unwrap_or(0);
     Cubic {
-        k: record.k.clamp(0, CUBIC_K_MAX),
-        sum_rtt_usecs: record.sum_rtt_usecs.clamp(0, CUBIC_SUM_MAX),
+        k: record.k,
+        sum_rtt_usecs: record.sum_rtt_usecs,
         w_max: record.w_max,
         cwnd_epoch: record.cwnd_epoch,
         flags: record.flags,
@@ -191,7 +185,7 @@ fn from_cubic(record: &sock::Cubic, now: Ticks) -> Cubic {
         epoch_ack_count: unsigned(record.epoch_ack_count),
         t_epoch: ago(now, record.t_epoch),
         undo_t_epoch: ago(now, record.undo_t_epoch),
-        undo_k: record.undo_k.clamp(0, CUBIC_K_MAX),
+        undo_k: record.undo_k,
         undo_w_max: record.undo_w_max,
         undo_cwnd_epoch: record.undo_cwnd_epoch,
     }
@@ -486,7 +480,7 @@ pub(super) fn restore_tcpcb(
     let mut tp = Tcpcb::new(sysctl, v6, now);
     sequences(&mut tp, record);
     congestion(&mut tp, record, ticks(now));
-    times(&mut tp, record, now);
+    times(&mut tp, record, now)?;
     tp.t_softerror = errno_from(record.t_softerror)?;
     tp.t_segq = from_segq(record, bytes)?;
     if tp.t_segq.entries.len() > sysctl.reass_maxqueuelen.max(1) as usize
@@ -590,19 +584,19 @@ fn congestion(tp: &mut Tcpcb, record: &sock::Tcpcb, tick: Ticks) {
     tp.t_ccv = from_ccv(&record.t_ccv, tick);
 }
 
-fn times(tp: &mut Tcpcb, record: &sock::Tcpcb, now: Instant) {
+fn times(tp: &mut Tcpcb, record: &sock::Tcpcb, now: Instant) -> Result<(), Unfit> {
     let tick = ticks(now);
     tp.t_timers = from_timers(&record.t_timers, now);
     tp.ts_recent_age = ago(tick, record.ts_recent_age);
     tp.ts_offset = record.ts_val.wrapping_sub(tick);
-    tp.t_srtt = from_fixed(record.t_srtt, SRTT_UNIT);
-    tp.t_rttvar = from_fixed(record.t_rttvar, RTTVAR_UNIT);
-    tp.t_rttmin = as_ticks(record.t_rttmin).min(FIXED_MAX as u32) as i32;
+    tp.t_srtt = from_fixed(record.t_srtt, SRTT_UNIT)?;
+    tp.t_rttvar = from_fixed(record.t_rttvar, RTTVAR_UNIT)?;
+    tp.t_rttmin = as_ticks(record.t_rttmin) as i32;
     tp.t_rttlow = u32::try_from(record.t_rttlow.as_millis()).unwrap_or(u32::MAX);
     tp.t_rttupdated = record.t_rttupdated.into();
     tp.t_rtttime = ago(tick, record.t_rtttime);
     tp.t_rtseq = from_seq(record.t_rtseq);
-    tp.t_rxtcur = as_ticks(record.t_rxtcur).min(FIXED_MAX as u32) as i32;
+    tp.t_rxtcur = as_ticks(record.t_rxtcur) as i32;
     tp.t_rxtshift = record.t_rxtshift.into();
     let then = u32::try_from(record.t_rcvtime.as_millis()).unwrap_or(u32::MAX);
     tp.t_rcvtime = tick.wrapping_sub(then);
@@ -622,4 +616,5 @@ fn times(tp: &mut Tcpcb, record: &sock::Tcpcb, now: Instant) {
             .map_or(Instant::BOOT, |left| now.after(left)),
         cnt: record.t_challenge_ack_cnt,
     };
+    Ok(())
 }

@@ -14,7 +14,7 @@ use vpscore::collections::NoMemory;
 use vpscore::image::schema;
 use vpscore::image::{IfnetRef, InstanceRef, Object, VnetRef, WriteError};
 use vpscore::net::{RemapError, Remapping};
-use vpscore::sock::{Domain, Socket};
+use vpscore::sock::{Ceilings, Domain, Socket};
 
 use super::digest::ImageWriter;
 use super::net::{
@@ -186,7 +186,7 @@ impl NetImage {
     /// Builds the stacks, by the number of their vnet in the image; each is suspended.
     ///
     /// `label` names the random streams of the stack of an instance, `local` is the moment on its own
-    /// clock where the image does not say it.
+    /// clock where the image does not say it, `host` what the host allows.
     ///
     /// # Errors
     /// Which record does not fit.
@@ -195,6 +195,7 @@ impl NetImage {
         seed: u64,
         label: impl Fn(InstanceRef) -> String,
         local: impl Fn(InstanceRef) -> Instant,
+        host: Ceilings,
     ) -> Result<BTreeMap<u32, BuiltStack>, BuildError> {
         let unfit = |id| move |why| BuildError::Unfit(id, why);
         let mut built = BTreeMap::new();
@@ -248,7 +249,7 @@ impl NetImage {
             let now = target.stack.suspended_at.unwrap_or_default();
             restore_llentry(now, record, &mut target.stack.ip, index);
         }
-        self.sockets.build(&mut built)?;
+        self.sockets.build(&mut built, host)?;
         Ok(built)
     }
 }

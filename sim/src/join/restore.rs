@@ -35,8 +35,10 @@ use vpscore::image;
 use vpscore::image::schema::InstanceState;
 use vpscore::instance::{Birth, Event, Live, Name, NameError};
 use vpscore::kpi::Kpi;
+use vpscore::limits::SOCKETS_MAX;
 use vpscore::net::{Remap, RemapError};
 use vpscore::racct::LimitError;
+use vpscore::sock::Ceilings;
 use vpscore::state::{ForkError, ManageError, ThreadError};
 use vpscore::types::{InstanceId, PrisonHandle};
 
@@ -161,7 +163,7 @@ impl Join {
         }
         let mut made = Made {
             mark: kern.restore_mark(),
-            stacks: self.build_stacks(&mut staged)?,
+            stacks: self.build_stacks(kern, &mut staged)?,
             above: self.last_ids_from(parent),
             ..Made::default()
         };
@@ -187,7 +189,11 @@ impl Join {
         }
     }
 
-    fn build_stacks(&self, staged: &mut Staged) -> Result<Vec<BuiltStack>, RestoreError> {
+    fn build_stacks(
+        &self,
+        kern: &Kern,
+        staged: &mut Staged,
+    ) -> Result<Vec<BuiltStack>, RestoreError> {
         let uptime = |instance: image::InstanceRef| {
             let found = staged.instances.iter().find(|(id, _)| *id == instance.id());
             let uptime = found.map_or(0, |(_, record)| record.uptime.as_nanos());
@@ -197,7 +203,7 @@ impl Join {
             format!("{}/restored{}/{}", self.host, staged.digest, instance.id())
         };
         let net = std::mem::take(&mut staged.net);
-        let built = net.build(self.seed, label, uptime);
+        let built = net.build(self.seed, label, uptime, ceilings(kern));
         let built = built.map_err(RestoreError::Net)?;
         Ok(built.into_values().collect())
     }
@@ -314,5 +320,23 @@ impl Join {
             core.instance_event(id, Event::Restored { to, suspended })?;
         }
         Ok(())
+    }
+}
+
+/// What the host allows of sockets: its own variables, and what the instances there are leave of the
+/// most that any kernel has.
+fn ceilings(kern: &Kern) -> Ceilings {
+    let host = kern.prison(PrisonId::HOST).map(|prison| prison.vnet);
+    let host = host.and_then(|vnet| kern.vnets.get(&vnet));
+    let value = |name: &str| host.and_then(|stack| stack.transports().sysctl_get(name).ok());
+    let used = kern
+        .vnets
+        .values()
+        .map(|stack| stack.transports().iter().count());
+    Ceilings {
+        maxsockbuf: value("kern.ipc.maxsockbuf").map_or(u64::MAX, i64::unsigned_abs),
+        soacceptqueue: value("kern.ipc.soacceptqueue")
+            .map_or(0, |most| u32::try_from(most).unwrap_or(u32::MAX)),
+        sockets: SOCKETS_MAX.saturating_sub(used.sum()),
     }
 }

@@ -2,6 +2,7 @@
 //! The schema as data: what the published format document and the sensitivity tests are checked
 //! against. Kernels never touch it, so it costs them nothing.
 
+use super::bound::Bound;
 use super::record::Schema;
 
 /// The type of a field.
@@ -44,6 +45,8 @@ pub struct FieldInfo {
     pub ty: TypeInfo,
     /// Whether it may be absent.
     pub optional: bool,
+    /// Which of the type's values a kernel can have.
+    pub bound: Option<Bound>,
     /// What it means, as the source documents it.
     pub doc: &'static [&'static str],
 }

@@ -28,6 +28,7 @@
 //! Every refusal is an [`Error`] with the offset, the record and the key it was found in. A value
 //! is built whole or not at all.
 
+mod bound;
 mod decode;
 mod encode;
 mod info;
@@ -35,6 +36,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+pub use bound::{Bound, Breach, Measure};
 pub use decode::{Decoder, MapReader, Objects, decode_all};
 pub use encode::{Encoder, encode_to_list};
 pub use info::{FieldInfo, RecordInfo, TypeInfo};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Records: structures that declare their keys once.
 
+use super::bound::Breach;
 use super::decode::{Decoder, MapReader};
 use super::encode::Encoder;
 use super::info::{RecordInfo, TypeInfo};
@@ -34,6 +35,15 @@ pub trait Encode {
     /// # Errors
     /// [`NoMemory`].
     fn encode(&self, to: &mut Encoder<'_>) -> Result<(), NoMemory>;
+
+    /// Whether a reader would accept what [`encode`](Self::encode) writes: the bounds and checks of every
+    /// record in it.
+    ///
+    /// # Errors
+    /// The first record, from inside out, that breaks a rule.
+    fn valid(&self) -> Result<(), Breach> {
+        Ok(())
+    }
 }
 
 /// A value that can be read.
@@ -63,6 +73,12 @@ pub trait Field: Sized {
     /// # Errors
     /// [`NoMemory`].
     fn encode_field(&self, key: u64, to: &mut Encoder<'_>) -> Result<(), NoMemory>;
+
+    /// [`Encode::valid`] of the value, if it is there.
+    ///
+    /// # Errors
+    /// As there.
+    fn field_valid(&self) -> Result<(), Breach>;
 
     /// Reads it from a record.
     ///
@@ -108,6 +124,10 @@ impl<T: Encode + Decode> Field for T {
         self.encode(to)
     }
 
+    fn field_valid(&self) -> Result<(), Breach> {
+        self.valid()
+    }
+
     fn decode_field(key: u64, from: &mut MapReader<'_, '_>) -> Result<Self, Error> {
         from.required(key)
     }
@@ -126,6 +146,10 @@ impl<T: Encode + Decode> Field for Option<T> {
             Some(value) => value.encode_field(key, to),
             None => Ok(()),
         }
+    }
+
+    fn field_valid(&self) -> Result<(), Breach> {
+        self.as_ref().map_or(Ok(()), Encode::valid)
     }
 
     fn decode_field(key: u64, from: &mut MapReader<'_, '_>) -> Result<Self, Error> {
@@ -222,6 +246,10 @@ impl<T: Encode> Encode for List<T> {
     fn encode(&self, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
         to.array(self.len())?;
         self.iter().try_for_each(|item| item.encode(to))
+    }
+
+    fn valid(&self) -> Result<(), Breach> {
+        self.iter().try_for_each(Encode::valid)
     }
 }
 
@@ -350,6 +378,9 @@ impl Decode for Text {
 /// function named by `check` says whether a kernel could be in that state, and names the field that
 /// contradicts the others: for each field there is an associated constant of its name with its key.
 ///
+/// A field that can have fewer values in a kernel than in its type says so by `where` and a
+/// [`Bound`](crate::cbor::Bound); what is beyond it is refused in that field, before `check` sees it.
+///
 /// ```
 /// vpscore::record! {
 ///     /// A point on a plane.
@@ -360,10 +391,11 @@ impl Decode for Text {
 ///         /// Distance to the north.
 ///         1 => y: i32,
 ///         /// Height, where it is known.
-///         2 => z: Option<u32>,
+///         2 => z: Option<u32> where Bound::most(8_848),
 ///     }
 /// }
 ///
+/// # use vpscore::cbor::Bound;
 /// impl Point {
 ///     fn on_plane(&self) -> Result<(), u64> {
 ///         if self.x == self.y { Err(Self::y) } else { Ok(()) }
@@ -375,6 +407,8 @@ impl Decode for Text {
 /// assert_eq!(bytes.as_slice(), [0xa2, 0x00, 0x01, 0x01, 0x20]);
 /// let error = decode_all::<Point>(&[0xa2, 0x00, 0x01, 0x01, 0x01]).unwrap_err();
 /// assert_eq!((error.fault, error.field()), (Fault::Invalid, Some("y")));
+/// let error = decode_all::<Point>(&[0xa3, 0, 1, 1, 0x20, 2, 0x19, 0x22, 0x91]).unwrap_err();
+/// assert_eq!((error.fault, error.field()), (Fault::Invalid, Some("z")));
 /// # Ok::<(), vpscore::collections::NoMemory>(())
 /// ```
 #[macro_export]
@@ -383,7 +417,8 @@ macro_rules! record {
         $(#[doc = $rdoc:literal])+
         $(#[derive($($derive:ident),* $(,)?)])?
         $vis:vis struct $Name:ident $(, check = $check:path)? {
-            $($(#[doc = $doc:literal])+ $key:literal => $field:ident : $ty:ty,)*
+            $($(#[doc = $doc:literal])+
+            $key:literal => $field:ident : $ty:ty $(where $bound:expr)?,)*
         }
     ) => {
         $(#[doc = $rdoc])+
@@ -423,11 +458,15 @@ macro_rules! record {
                     name: stringify!($field),
                     ty: <$ty as $crate::cbor::Field>::TYPE,
                     optional: <$ty as $crate::cbor::Field>::OPTIONAL,
+                    bound: $crate::bound!($($bound)?),
                     doc: &[$($doc),+],
                 }),*],
             };
 
             fn check(&self) -> Result<(), u64> {
+                $($(if !$bound.holds(&self.$field) {
+                    return Err($key);
+                })?)*
                 $($check(self)?;)?
                 Ok(())
             }
@@ -442,6 +481,14 @@ macro_rules! record {
                 to.map(present.iter().filter(|is| **is).count())?;
                 $($crate::cbor::Field::encode_field(&self.$field, $key, to)?;)*
                 Ok(())
+            }
+
+            fn valid(&self) -> Result<(), $crate::cbor::Breach> {
+                $($crate::cbor::Field::field_valid(&self.$field)?;)*
+                $crate::cbor::Record::check(self).map_err(|key| $crate::cbor::Breach {
+                    record: <Self as $crate::cbor::Record>::SCHEMA,
+                    key,
+                })
             }
         }
 

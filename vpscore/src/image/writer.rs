@@ -7,7 +7,7 @@ use super::schema::ImageRecord;
 use super::{
     DATA, END, FRAME_HEADER_LEN, Fault, Header, PAGE_SIZE, PAGES, PAGES_HEADER_LEN, Ref, Trailer,
 };
-use crate::cbor::{Encoder, Schema};
+use crate::cbor::{Breach, Encoder, Schema};
 use crate::collections::{List, NoMemory};
 use crate::crc32c::Crc32c;
 use crate::limits::{FRAME_DATA_MAX, FRAME_META_MAX};
@@ -42,8 +42,9 @@ pub enum WriteError<E> {
     NoMemory,
     /// The caller broke the order of an image, or wrote a page or stream that its object lacks.
     Order(Fault),
-    /// The record describes a state that no kernel could be in: record and key.
-    Invalid(&'static Schema, u64),
+    /// The record, or one in it, describes a state that no kernel could be in: what wrote it is wrong, or
+    /// the schema is.
+    Invalid(Breach),
     /// The record is too long for a frame.
     TooLong(&'static Schema),
 }
@@ -107,9 +108,7 @@ impl<S: Sink, D: Digest> Writer<S, D> {
     /// [`WriteError::Order`] where it may not stand here, [`WriteError::Invalid`].
     pub fn object<R: ImageRecord>(&mut self, record: &R) -> Result<u32, WriteError<S::Error>> {
         self.flush_zeros()?;
-        record
-            .check()
-            .map_err(|key| WriteError::Invalid(R::SCHEMA, key))?;
+        record.valid().map_err(WriteError::Invalid)?;
         let id = self.order.place(R::KIND).map_err(WriteError::Order)?;
         let mut payload = core::mem::take(&mut self.scratch);
         payload.clear();

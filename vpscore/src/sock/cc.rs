@@ -4,9 +4,21 @@
 //! algorithm is refused by name when it is captured.
 
 use super::Seq;
+use crate::cbor::Bound;
 use crate::codes;
+use crate::limits::SPAN_MAX;
 use crate::record;
 use crate::time::Duration;
+
+/// `K` in fixed point: the cube root of the widest window in segments is below 2^10 s, and the rest is
+/// room.
+const CUBIC_K_MAX: u64 = 1 << 24;
+/// Samples of an epoch: 2^31 of them (`epoch_ack_count`), each below 2^22 us, which is `rexmit_max`.
+const CUBIC_SUM_MAX: u64 = 1 << 53;
+/// Every `CUBICFLAG_*` (15.0).
+const CUBICFLAG_ALL: u64 = 0x7f;
+/// Every `CCF_*` (15.0).
+const CCF_ALL: u64 = 0x1fff;
 
 codes! {
     /// A congestion control algorithm (`struct cc_algo`, by its `name`).
@@ -48,9 +60,9 @@ record! {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct NewReno {
         /// `beta`: percentage of the window kept after a loss.
-        0 => beta: u32,
+        0 => beta: u32 where Bound::within(1, 100),
         /// `beta_ecn`: percentage of the window kept after a congestion mark.
-        1 => beta_ecn: u32,
+        1 => beta_ecn: u32 where Bound::within(1, 100),
         /// `newreno_flags`.
         2 => newreno_flags: u32,
         /// HyStart++.
@@ -64,9 +76,9 @@ record! {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct Cubic {
         /// `K`: seconds, fixed point, in which the window grows back to `w_max`.
-        0 => k: i64,
+        0 => k: i64 where Bound::within(0, CUBIC_K_MAX),
         /// `sum_rtt_usecs`: sum of the samples of this epoch, microseconds.
-        1 => sum_rtt_usecs: i64,
+        1 => sum_rtt_usecs: i64 where Bound::within(0, CUBIC_SUM_MAX),
         /// `W_max`: the window just before the last reduction, bytes.
         2 => w_max: u32,
         /// `W_est`: the window in the Reno-friendly region, bytes.
@@ -76,19 +88,19 @@ record! {
         /// `cwnd_epoch`: the window when this epoch began, bytes.
         5 => cwnd_epoch: u32,
         /// `flags`, bits `CUBICFLAG_*`.
-        6 => flags: u32,
+        6 => flags: u32 where Bound::bits(CUBICFLAG_ALL),
         /// `min_rtt_usecs`: the least round-trip time seen, microseconds; 0 where there is none.
-        7 => min_rtt_usecs: i32,
+        7 => min_rtt_usecs: i32 where Bound::within(0, i32::MAX as u64),
         /// `mean_rtt_usecs`: the mean between congestion epochs, microseconds.
-        8 => mean_rtt_usecs: i32,
+        8 => mean_rtt_usecs: i32 where Bound::within(0, i32::MAX as u64),
         /// `epoch_ack_count`: acknowledgements since the last congestion event.
-        9 => epoch_ack_count: i32,
+        9 => epoch_ack_count: i32 where Bound::within(0, i32::MAX as u64),
         /// `t_epoch`: how long ago this epoch began; absent where none has.
-        10 => t_epoch: Option<Duration>,
+        10 => t_epoch: Option<Duration> where Bound::span(SPAN_MAX),
         /// `undo_t_epoch`: how long ago the epoch before it began; absent where there was none.
-        11 => undo_t_epoch: Option<Duration>,
+        11 => undo_t_epoch: Option<Duration> where Bound::span(SPAN_MAX),
         /// `undo_K`: `k` as it was before a retransmission timeout.
-        12 => undo_k: i64,
+        12 => undo_k: i64 where Bound::within(0, CUBIC_K_MAX),
         /// `undo_W_max`: `w_max` likewise.
         13 => undo_w_max: u32,
         /// `undo_cwnd_epoch`: `cwnd_epoch` likewise.
@@ -105,11 +117,11 @@ record! {
         /// `t_cc`: the algorithm.
         0 => algo: CcAlgo,
         /// `bytes_this_ack`: bytes that the current acknowledgement covered.
-        1 => bytes_this_ack: i32,
+        1 => bytes_this_ack: i32 where Bound::within(0, i32::MAX as u64),
         /// `curack`: the most recent acknowledgement.
         2 => curack: Seq,
         /// `flags`, bits `CCF_*`.
-        3 => flags: u32,
+        3 => flags: u32 where Bound::bits(CCF_ALL),
         /// `nsegs`: segments coalesced into the current chain.
         4 => nsegs: u16,
         /// `labc`: the limit of appropriate byte counting in use instead of the vnet's.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The internet protocol control block (`struct inpcb`, `in_pcb.h`, 15.0).
 
-use crate::cbor::{Bytes, Decode, Decoder, Encode, Encoder, Error, Fault, TypeInfo};
+use crate::cbor::{Bound, Bytes, Decode, Decoder, Encode, Encoder, Error, Fault, TypeInfo};
 use crate::collections::NoMemory;
 use crate::record;
 
@@ -11,6 +11,19 @@ pub const INP_IPV4: u8 = 0x1;
 pub const INP_IPV6: u8 = 0x2;
 /// `INP_IPV6PROTO`: opened as an IPv6 socket.
 pub const INP_IPV6PROTO: u8 = 0x4;
+
+/// `INP_BINDANY`: the address need not be one of the vnet's.
+pub const INP_BINDANY: u32 = 0x1000;
+/// `INP_DROPPED`: the protocol has let go of the pcb.
+pub const INP_DROPPED: u32 = 0x0400_0000;
+
+/// `IPV6_FLOWINFO_MASK` (`ip6.h`): traffic class and flow label.
+const IPV6_FLOWINFO_MASK: u64 = 0x0fff_ffff;
+/// What an IPv4 header has room for (RFC 791).
+const MAX_IPOPTLEN: u64 = 40;
+/// Three headers of options and a routing header, each of 2040 bytes at most (RFC 8200, section 4), and the
+/// rest (RFC 3542).
+const PKTOPTS_MAX: u64 = 8_704;
 
 /// An internet address: 4 bytes of IPv4 or 16 of IPv6, in network order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +43,14 @@ impl InAddr {
     /// Whether it is the wildcard of its family.
     pub fn is_any(self) -> bool {
         self == Self::ANY4 || self == Self::ANY6
+    }
+
+    /// Whether it is a group's.
+    pub const fn is_multicast(self) -> bool {
+        match self {
+            Self::V4([first, ..]) => first & 0xf0 == 0xe0,
+            Self::V6([first, ..]) => first == 0xff,
+        }
     }
 
     /// Whether it is an IPv6 address.
@@ -86,7 +107,7 @@ record! {
         /// `ie6_zoneid`: the scope zone of a link-local address; 0 otherwise.
         5 => zoneid: u32,
         /// `inc_flags`, bits `INC_*`.
-        6 => inc_flags: u8,
+        6 => inc_flags: u8 where Bound::bits(0x3),
     }
 }
 
@@ -118,7 +139,7 @@ record! {
         /// `inp_flags2`, bits `INP_*`.
         2 => inp_flags2: u32,
         /// `inp_vflag`: `INP_IPV4`, `INP_IPV6`, `INP_IPV6PROTO`.
-        3 => inp_vflag: u8,
+        3 => inp_vflag: u8 where Bound::bits((INP_IPV4 | INP_IPV6 | INP_IPV6PROTO) as u64),
         /// `inp_ip_p`: the protocol of a raw socket.
         4 => inp_ip_p: u8,
         /// `inp_ip_ttl`: the time to live of what is sent; 0 is the vnet's default.
@@ -128,15 +149,15 @@ record! {
         /// `inp_ip_tos`: the type of service of what is sent.
         7 => inp_ip_tos: u8,
         /// `inp_flow`: the IPv6 flow information, host order.
-        8 => inp_flow: u32,
+        8 => inp_flow: u32 where Bound::most(IPV6_FLOWINFO_MASK),
         /// `inp_options`: the IP options of what is sent, as `ip_pcbopts` keeps them.
-        9 => inp_options: Option<Bytes>,
+        9 => inp_options: Option<Bytes> where Bound::within(1, MAX_IPOPTLEN),
         /// `in6p_hops`: the hop limit of what is sent; -1 is the vnet's default.
-        10 => in6p_hops: i16,
+        10 => in6p_hops: i16 where Bound::within(-1, 255),
         /// `in6p_cksum`: the offset of a raw socket's checksum; -1 is none.
         11 => in6p_cksum: i32,
         /// `in6p_outputopts`: the options of what is sent, as `ip6_pktopts` in the ABI of RFC 3542.
-        12 => in6p_outputopts: Option<Bytes>,
+        12 => in6p_outputopts: Option<Bytes> where Bound::within(1, PKTOPTS_MAX),
         /// `in6p_icmp6filt`: which ICMPv6 types a raw socket receives.
         13 => in6p_icmp6filt: Option<[u8; 32]>,
         /// `ip6po_tclass`: the traffic class of what is sent; absent for none.
@@ -146,9 +167,7 @@ record! {
 
 impl Inpcb {
     fn versions_agree(&self) -> Result<(), u64> {
-        const ALL: u8 = INP_IPV4 | INP_IPV6 | INP_IPV6PROTO;
-        let families = self.inp_vflag & (INP_IPV4 | INP_IPV6);
-        if families == 0 || self.inp_vflag & !ALL != 0 {
+        if self.inp_vflag & (INP_IPV4 | INP_IPV6) == 0 {
             return Err(Self::inp_vflag);
         }
         // A socket of AF_INET speaks IPv4 only; one of AF_INET6 may hold a mapped connection.
@@ -162,12 +181,6 @@ impl Inpcb {
         };
         if self.inp_vflag & wanted == 0 {
             return Err(Self::inp_inc);
-        }
-        if self.inp_options.as_ref().is_some_and(|o| o.len() > 40) {
-            return Err(Self::inp_options);
-        }
-        if !(-1..=255).contains(&self.in6p_hops) {
-            return Err(Self::in6p_hops);
         }
         Ok(())
     }

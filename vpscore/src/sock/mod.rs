@@ -16,7 +16,9 @@
 //! field; nothing is mended silently.
 
 mod cc;
+mod census;
 mod check;
+mod check_socket;
 mod inpcb;
 mod seq;
 mod socket;
@@ -24,21 +26,28 @@ mod syncache;
 mod tcpcb;
 
 pub use cc::{CcAlgo, CcVar, Cubic, Hystart, NewReno};
-pub use inpcb::{INP_IPV4, INP_IPV6, INP_IPV6PROTO, InAddr, InConninfo, Inpcb};
+pub use census::{Ceilings, Census, Offence, Rule};
+pub use inpcb::{
+    INP_BINDANY, INP_DROPPED, INP_IPV4, INP_IPV6, INP_IPV6PROTO, InAddr, InConninfo, Inpcb,
+};
 pub use seq::Seq;
 pub use socket::{
-    Domain, Listen, SB_AUTOSIZE, SBS_CANTRCVMORE, SBS_CANTSENDMORE, SO_ACCEPTCONN, SbRecord,
-    SoQstate, SoType, SockStream, Sockbuf, Socket,
+    Domain, Listen, SB_AUTOSIZE, SBS_CANTRCVMORE, SBS_CANTSENDMORE, SO_ACCEPTCONN, SS_ISCONNECTED,
+    SbRecord, SoQstate, SoType, SockStream, Sockbuf, Socket,
 };
 pub use syncache::{
     HcMetrics, KnownAs, RateCount, SchOverflow, Syncache, TcpMd5Key, TcpVnet, TfoCookie,
 };
 pub use tcpcb::{
-    SackBlk, SackHint, SackHole, TF_ACKNOW, TF_DELACK, TF_FASTOPEN, TF_LRD, TF_NEEDFIN, TF_NEEDSYN,
-    TF_RCVD_SCALE, TF_REQ_SCALE, TF_SACK_PERMIT, TF_SENTFIN, TF_SIGNATURE, TF_TOE, TcpState,
-    TcpTimers, Tcpcb, Tfo, Tseg,
+    SackBlk, SackHint, SackHole, TF_ACKNOW, TF_CONGRECOVERY, TF_DELACK, TF_FASTOPEN,
+    TF_FASTRECOVERY, TF_LRD, TF_NEEDFIN, TF_NEEDSYN, TF_RCVD_SCALE, TF_REQ_SCALE, TF_SACK_PERMIT,
+    TF_SENTFIN, TF_SIGNATURE, TF_TOE, TcpState, TcpTimers, Tcpcb, Tfo, Tseg,
 };
 
+/// `ELAST` (`errno.h`, 15.0): the largest errno.
+const ELAST: u64 = 97;
+/// `IP_MAXPACKET` (`ip.h`), bytes.
+const IP_MAXPACKET: u64 = 65_535;
 /// `TCP_MAX_WINSHIFT` (`tcp.h`): the largest window shift.
 pub const TCP_MAX_WINSHIFT: u8 = 14;
 /// `TCP_MAXWIN << TCP_MAX_WINSHIFT`: the largest window, bytes.

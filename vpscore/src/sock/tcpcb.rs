@@ -13,10 +13,15 @@
 //! are derived here (`t_segqlen`, `t_segqmbuflen`, `rcv_numsacks`, `snd_numholes`).
 
 use super::cc::CcVar;
-use super::{Seq, check};
+use super::{
+    ELAST, IP_MAXPACKET, MAX_SACK_BLKS, Seq, TCP_FASTOPEN_MAX_COOKIE_LEN, TCP_KEYLEN_MAX,
+    TCP_MAX_WINSHIFT, TCP_MAXRXTSHIFT, TCP_WIN_MAX, check,
+};
+use crate::cbor::Bound;
 use crate::codes;
 use crate::collections::List;
 use crate::image::SocketRef;
+use crate::limits::{SPAN_MAX, TCP_HOLES_MAX, TCP_SEGQ_MAX};
 use crate::record;
 use crate::time::Duration;
 
@@ -103,13 +108,13 @@ record! {
         /// `nexthole`: the index in `snd_holes` of the next hole to send from; absent for none.
         0 => nexthole: Option<u32>,
         /// `sack_bytes_rexmit`: bytes of holes retransmitted.
-        1 => sack_bytes_rexmit: i32,
+        1 => sack_bytes_rexmit: i32 where Bound::within(0, TCP_WIN_MAX as u64),
         /// `last_sack_ack`: the most recent or largest selective acknowledgement.
         2 => last_sack_ack: Seq,
         /// `delivered_data`: bytes that the last SACK newly acknowledged.
-        3 => delivered_data: i32,
+        3 => delivered_data: i32 where Bound::within(0, TCP_WIN_MAX as u64),
         /// `sacked_bytes`: all bytes that the peer reported by SACK.
-        4 => sacked_bytes: i32,
+        4 => sacked_bytes: i32 where Bound::within(0, TCP_WIN_MAX as u64),
         /// `recover_fs`: bytes in flight when recovery began.
         5 => recover_fs: u32,
         /// `prr_delivered`: bytes delivered during recovery.
@@ -117,9 +122,9 @@ record! {
         /// `prr_out`: bytes sent during recovery.
         7 => prr_out: u32,
         /// `hole_bytes`: bytes in the holes.
-        8 => hole_bytes: i32,
+        8 => hole_bytes: i32 where Bound::within(0, TCP_WIN_MAX as u64),
         /// `lost_bytes`: bytes that RFC 6675 counts as lost.
-        9 => lost_bytes: i32,
+        9 => lost_bytes: i32 where Bound::within(0, TCP_WIN_MAX as u64),
     }
 }
 
@@ -131,10 +136,10 @@ record! {
         /// `tqe_start`: its first sequence number.
         0 => tqe_start: Seq,
         /// `tqe_len`: its bytes.
-        1 => tqe_len: u32,
+        1 => tqe_len: u32 where Bound::most(TCP_WIN_MAX as u64),
         /// `tqe_flags`: the TCP header's flags. With `TH_URG` the last byte was taken out as urgent
         /// data: it has its place here and its sequence number, but is not presented.
-        2 => tqe_flags: u16,
+        2 => tqe_flags: u16 where Bound::bits(TH_ALL),
     }
 }
 
@@ -143,24 +148,24 @@ record! {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct TcpTimers {
         /// `TT_REXMT`: retransmission.
-        0 => rexmt: Option<Duration>,
+        0 => rexmt: Option<Duration> where Bound::span(SPAN_MAX),
         /// `TT_PERSIST`: window probes.
-        1 => persist: Option<Duration>,
+        1 => persist: Option<Duration> where Bound::span(SPAN_MAX),
         /// `TT_KEEP`: keep-alive, or the time allowed for connecting.
-        2 => keep: Option<Duration>,
+        2 => keep: Option<Duration> where Bound::span(SPAN_MAX),
         /// `TT_2MSL`: the end of TIME-WAIT or of FIN-WAIT-2.
-        3 => msl2: Option<Duration>,
+        3 => msl2: Option<Duration> where Bound::span(SPAN_MAX),
         /// `TT_DELACK`: the delayed acknowledgement.
-        4 => delack: Option<Duration>,
+        4 => delack: Option<Duration> where Bound::span(SPAN_MAX),
     }
 }
 
 record! {
     /// TCP Fast Open of one connection (RFC 7413).
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub struct Tfo, check = check::tfo {
+    pub struct Tfo {
         /// `t_tfo_client_cookie_len`: bytes of the cookie that the client sends; 0 to request one.
-        0 => t_tfo_client_cookie_len: u8,
+        0 => t_tfo_client_cookie_len: u8 where Bound::most(TCP_FASTOPEN_MAX_COOKIE_LEN as u64),
         /// `t_tfo_cookie`: the client's cookie (the server's in its first 8 bytes), zero-padded.
         1 => t_tfo_cookie: [u8; 16],
         /// `t_tfo_pending`: whether the connection counts as pending at its listener.
@@ -175,15 +180,15 @@ record! {
         /// `t_state`.
         0 => t_state: TcpState,
         /// `t_flags`, bits `TF_*`.
-        1 => t_flags: u32,
+        1 => t_flags: u32 where Bound::bits(TF_AT_REST as u64),
         /// `t_flags2`, bits `TF2_*`.
-        2 => t_flags2: u32,
+        2 => t_flags2: u32 where Bound::bits(TF2_ALL),
         /// `t_maxseg`: the largest segment to send, options excluded, bytes.
-        3 => t_maxseg: u32,
+        3 => t_maxseg: u32 where Bound::within(1, IP_MAXPACKET),
         /// `t_port`: the peer's UDP encapsulation port (RFC 6951), host order; 0 for none.
         4 => t_port: u16,
         /// `t_delayed_ack`: segments to acknowledge with one.
-        5 => t_delayed_ack: u8,
+        5 => t_delayed_ack: u8 where Bound::most(0x7f),
         /// `t_idle_reduce`: whether the window shrinks after idleness.
         6 => t_idle_reduce: bool,
         /// `t_fin_is_rst`: whether a FIN counts as a reset.
@@ -205,9 +210,9 @@ record! {
         /// `snd_wl2`: the segment's acknowledgement at the last window update.
         15 => snd_wl2: Seq,
         /// `snd_wnd`: the peer's window, bytes.
-        16 => snd_wnd: u32,
+        16 => snd_wnd: u32 where Bound::most(TCP_WIN_MAX as u64),
         /// `max_sndwnd`: the largest the peer offered, bytes.
-        17 => max_sndwnd: u32,
+        17 => max_sndwnd: u32 where Bound::most(TCP_WIN_MAX as u64),
         /// `snd_cwnd`: the congestion window, bytes.
         18 => snd_cwnd: u32,
         /// `snd_ssthresh`: the slow start threshold, bytes.
@@ -221,21 +226,21 @@ record! {
         /// `rcv_adv`: the right edge of the window advertised.
         23 => rcv_adv: Seq,
         /// `rcv_wnd`: the receive window, bytes.
-        24 => rcv_wnd: u32,
+        24 => rcv_wnd: u32 where Bound::most(TCP_WIN_MAX as u64),
         /// `rcv_up`: the receive urgent pointer.
         25 => rcv_up: Seq,
         /// `last_ack_sent`: the last acknowledgement sent.
         26 => last_ack_sent: Seq,
         /// `snd_scale`: the shift of the peer's windows.
-        27 => snd_scale: u8,
+        27 => snd_scale: u8 where Bound::most(TCP_MAX_WINSHIFT as u64),
         /// `rcv_scale`: the shift of our windows.
-        28 => rcv_scale: u8,
+        28 => rcv_scale: u8 where Bound::most(TCP_MAX_WINSHIFT as u64),
         /// `request_r_scale`: the shift that we ask for.
-        29 => request_r_scale: u8,
+        29 => request_r_scale: u8 where Bound::most(TCP_MAX_WINSHIFT as u64),
         /// `ts_recent`: the peer's timestamp to echo.
         30 => ts_recent: u32,
         /// `ts_recent_age`: the age of `ts_recent`; absent where it was never set.
-        31 => ts_recent_age: Option<Duration>,
+        31 => ts_recent_age: Option<Duration> where Bound::span(SPAN_MAX),
         /// The timestamp that a segment sent at the snapshot would carry. It stands for `ts_offset`,
         /// which the target chooses so that its own clock goes on from here.
         32 => ts_val: u32,
@@ -244,24 +249,25 @@ record! {
         33 => rfbuf_ts: Option<u32>,
         /// `rfbuf_cnt`: bytes received since then.
         34 => rfbuf_cnt: i32,
-        /// `t_srtt`: the smoothed round-trip time; zero where there is no sample.
-        35 => t_srtt: Duration,
-        /// `t_rttvar`: its variance.
-        36 => t_rttvar: Duration,
+        /// `t_srtt`: the smoothed round-trip time, nanoseconds; zero where there is no sample. Negative
+        /// where the timestamps of a peer made it wrap.
+        35 => t_srtt: i64 where Bound::within(-SPAN_NANOS, SPAN_MAX.as_nanos()),
+        /// `t_rttvar`: its variance, nanoseconds, likewise.
+        36 => t_rttvar: i64 where Bound::within(-SPAN_NANOS, SPAN_MAX.as_nanos()),
         /// `t_rttmin`: the least retransmission timeout.
-        37 => t_rttmin: Duration,
+        37 => t_rttmin: Duration where Bound::span(SPAN_MAX),
         /// `t_rttlow`: the smallest round-trip time seen; zero for none.
-        38 => t_rttlow: Duration,
+        38 => t_rttlow: Duration where Bound::span(SPAN_MAX),
         /// `t_rttupdated`: samples taken.
         39 => t_rttupdated: u8,
         /// `t_rtttime`: how long the running measurement has run; absent where none runs.
-        40 => t_rtttime: Option<Duration>,
+        40 => t_rtttime: Option<Duration> where Bound::span(SPAN_MAX),
         /// `t_rtseq`: the sequence number being timed.
         41 => t_rtseq: Seq,
         /// `t_rxtcur`: the current retransmission timeout.
-        42 => t_rxtcur: Duration,
+        42 => t_rxtcur: Duration where Bound::span(SPAN_MAX),
         /// `t_rxtshift`: how often it was doubled.
-        43 => t_rxtshift: u8,
+        43 => t_rxtshift: u8 where Bound::most(TCP_MAXRXTSHIFT as u64),
         /// `snd_cwnd_prev`: `snd_cwnd` before the retransmission.
         44 => snd_cwnd_prev: u32,
         /// `snd_ssthresh_prev`: `snd_ssthresh` likewise.
@@ -270,47 +276,47 @@ record! {
         46 => snd_recover_prev: Seq,
         /// `t_badrxtwin`: the moment until which an acknowledgement shows that the retransmission
         /// was needless, nanoseconds from the snapshot, negative behind it; absent for 0.
-        47 => t_badrxtwin: Option<i64>,
+        47 => t_badrxtwin: Option<i64> where Bound::within(-SPAN_NANOS, SPAN_MAX.as_nanos()),
         /// `t_dupacks`: duplicate acknowledgements in a row.
         48 => t_dupacks: u32,
         /// `snd_fack`: the sequence number after the highest that the peer reported by SACK.
         49 => snd_fack: Seq,
         /// `snd_holes`: the scoreboard, by increasing sequence number.
-        50 => snd_holes: List<SackHole>,
+        50 => snd_holes: List<SackHole> where Bound::most(TCP_HOLES_MAX as u64),
         /// `sackhint`.
         51 => sackhint: SackHint,
         /// `sackblks`: blocks to report, the most recent first, at most `MAX_SACK_BLKS`.
-        52 => sackblks: List<SackBlk>,
+        52 => sackblks: List<SackBlk> where Bound::most(MAX_SACK_BLKS as u64),
         /// `t_segq`: segments received out of order, by increasing sequence number.
-        53 => t_segq: List<Tseg>,
+        53 => t_segq: List<Tseg> where Bound::most(TCP_SEGQ_MAX as u64),
         /// `t_timers`.
         54 => t_timers: TcpTimers,
         /// `t_rcvtime`: how long ago a segment was received.
-        55 => t_rcvtime: Duration,
+        55 => t_rcvtime: Duration where Bound::span(SPAN_MAX),
         /// `t_starttime`: how long ago the connection was established; absent before.
-        56 => t_starttime: Option<Duration>,
+        56 => t_starttime: Option<Duration> where Bound::span(SPAN_MAX),
         /// `t_acktime`: how long ago new data was acknowledged; absent for 0.
-        57 => t_acktime: Option<Duration>,
+        57 => t_acktime: Option<Duration> where Bound::span(SPAN_MAX),
         /// `t_sndtime`: how long ago data was last sent; absent for 0.
-        58 => t_sndtime: Option<Duration>,
+        58 => t_sndtime: Option<Duration> where Bound::span(SPAN_MAX),
         /// `t_keepinit`: the time allowed for connecting; zero is the vnet's.
-        59 => t_keepinit: Duration,
+        59 => t_keepinit: Duration where Bound::span(SPAN_MAX),
         /// `t_keepidle`: idleness before the first probe; zero is the vnet's.
-        60 => t_keepidle: Duration,
+        60 => t_keepidle: Duration where Bound::span(SPAN_MAX),
         /// `t_keepintvl`: time between probes; zero is the vnet's.
-        61 => t_keepintvl: Duration,
+        61 => t_keepintvl: Duration where Bound::span(SPAN_MAX),
         /// `t_keepcnt`: probes before giving up; 0 is the vnet's.
         62 => t_keepcnt: u32,
         /// `t_maxunacktime`: the longest time without acknowledged progress; zero is the vnet's.
-        63 => t_maxunacktime: Duration,
+        63 => t_maxunacktime: Duration where Bound::span(SPAN_MAX),
         /// `t_oobflags`, bits `TCPOOB_*`.
-        64 => t_oobflags: u8,
+        64 => t_oobflags: u8 where Bound::bits(TCPOOB_ALL),
         /// `t_iobc`: the byte of urgent data.
         65 => t_iobc: u8,
         /// `t_softerror`: an error not yet reported, an errno of FreeBSD; 0 for none.
-        66 => t_softerror: u16,
+        66 => t_softerror: u16 where Bound::most(ELAST),
         /// `t_pmtud_saved_maxseg`: `t_maxseg` before the search for a black hole.
-        67 => t_pmtud_saved_maxseg: u32,
+        67 => t_pmtud_saved_maxseg: u32 where Bound::most(IP_MAXPACKET),
         /// `t_blackhole_enter`: retransmissions before the search begins.
         68 => t_blackhole_enter: i32,
         /// `t_blackhole_exit`: retransmissions before it ends.
@@ -324,14 +330,14 @@ record! {
         /// `t_scep`: marks that the peer has counted for us.
         73 => t_scep: u32,
         /// `t_challenge_ack_end`: what remains of the epoch of challenge ACKs; absent for none.
-        74 => t_challenge_ack_end: Option<Duration>,
+        74 => t_challenge_ack_end: Option<Duration> where Bound::span(SPAN_MAX),
         /// `t_challenge_ack_cnt`: challenge ACKs sent in it.
         75 => t_challenge_ack_cnt: u32,
         /// TCP Fast Open; absent where the connection has nothing of it.
         76 => tfo: Option<Tfo>,
         /// The key of TCP MD5 signatures (RFC 2385), which FreeBSD keeps in its security
         /// associations, where the connection has its own.
-        77 => signature_key: Option<crate::cbor::Bytes>,
+        77 => signature_key: Option<crate::cbor::Bytes> where Bound::within(1, TCP_KEYLEN_MAX as u64),
         /// `t_sndzerowin`: zero-window updates sent.
         78 => t_sndzerowin: u32,
         /// `t_sndrexmitpack`: segments retransmitted.
@@ -347,13 +353,27 @@ record! {
         /// `t_dsack_pack`: how often it did.
         84 => t_dsack_pack: u32,
         /// `t_fbyte_in`: how long ago the first byte was received; absent before.
-        85 => t_fbyte_in: Option<Duration>,
+        85 => t_fbyte_in: Option<Duration> where Bound::span(SPAN_MAX),
         /// `t_fbyte_out`: how long ago the first byte was sent; absent before.
-        86 => t_fbyte_out: Option<Duration>,
+        86 => t_fbyte_out: Option<Duration> where Bound::span(SPAN_MAX),
         /// `t_tfo_pending`: the listener at which the connection counts as pending.
         128 => tfo_listener: Option<SocketRef>,
     }
 }
+
+/// What there is of `t_flags` at rest, that is, while the pcb is unlocked: `TF_WAKESOR`,
+/// `TF_MORETOCOME` and `TF_FORCEDATA` last as long as one call, and what `TF_TOE` says is not in the
+/// kernel.
+const TF_AT_REST: u32 = !(TF_TOE | 0x4000 | 0x0001_0000 | 0x0080_0000);
+/// Every bit of `t_flags2` (15.0).
+const TF2_ALL: u64 = 0x007f_ffff;
+/// `TCPOOB_HAVEDATA`, `TCPOOB_HADDATA`.
+const TCPOOB_ALL: u64 = 0x3;
+/// Every flag of a TCP header (RFC 9293, section 3.1; RFC 9768).
+const TH_ALL: u64 = 0x1ff;
+/// [`SPAN_MAX`], to be negated.
+#[allow(clippy::cast_possible_wrap, reason = "below 2^63")]
+const SPAN_NANOS: i64 = SPAN_MAX.as_nanos() as i64;
 
 /// `TF_ACKNOW`: acknowledge at once.
 pub const TF_ACKNOW: u32 = 0x1;
@@ -371,6 +391,10 @@ pub const TF_SACK_PERMIT: u32 = 0x200;
 pub const TF_NEEDSYN: u32 = 0x400;
 /// `TF_NEEDFIN`: a FIN is still to be sent.
 pub const TF_NEEDFIN: u32 = 0x800;
+/// `TF_FASTRECOVERY`: in fast recovery.
+pub const TF_FASTRECOVERY: u32 = 0x0010_0000;
+/// `TF_CONGRECOVERY`: in recovery from a congestion mark.
+pub const TF_CONGRECOVERY: u32 = 0x2000_0000;
 /// `TF_SIGNATURE`: segments carry MD5 digests.
 pub const TF_SIGNATURE: u32 = 0x0040_0000;
 /// `TF_TOE`: the connection is offloaded to hardware, so its state is not in the kernel.

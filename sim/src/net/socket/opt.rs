@@ -81,6 +81,10 @@ fn timeval(value: &[u8]) -> Result<Duration, Errno> {
     if sec < 0 || !(0..1_000_000).contains(&usec) {
         return Err(Errno::EDOM);
     }
+    // Beyond what an sbintime_t holds, it is SBT_MAX, just under 2^31 seconds.
+    if sec > i64::from(i32::MAX) {
+        return Ok(Duration::from_secs(1 << 31));
+    }
     Ok(Duration::from_secs(sec as u64).plus(Duration::from_micros(usec as u64)))
 }
 
