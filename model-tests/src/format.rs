@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use vpscore::cbor::{FieldInfo, RecordInfo, SKIPPABLE, TypeInfo};
+use vpscore::cbor::{Bound, FieldInfo, RecordInfo, SKIPPABLE, TypeInfo};
 use vpscore::image::kind_info;
 use vpscore::image::schema::{SCHEMA, inner_record};
 
@@ -62,7 +62,7 @@ pub fn cddl() -> String {
         writeln!(out, "; {}\n{name} = {{", doc(record.doc)).expect("string");
         for field in record.fields {
             let mark = if field.optional { "? " } else { "" };
-            let ty = type_cddl(&field.ty, &mut codes);
+            let ty = field_cddl(field, &mut codes);
             writeln!(out, "  {mark}{}: {ty}, ; {}", field.key, field.name).expect("string");
         }
         out.push_str("  * skippable,\n}\n\n");
@@ -71,6 +71,27 @@ pub fn cddl() -> String {
         out.push_str(&code);
     }
     out
+}
+
+/// The type of a field within its bound; of bits CDDL says no more than the largest.
+fn field_cddl(field: &FieldInfo, codes: &mut BTreeSet<String>) -> String {
+    let whole = type_cddl(&field.ty, codes);
+    let (least, most) = match (field.bound, field.ty) {
+        (Some(Bound::Within(least, most)), TypeInfo::Uint(_)) => (least.max(0), most),
+        (Some(Bound::Within(least, most)), _) => (least, most),
+        (Some(Bound::Bits(bits)), _) => (0, bits),
+        (None, _) => return whole,
+    };
+    match field.ty {
+        TypeInfo::Uint(_) => format!("{least}..{most}"),
+        TypeInfo::Int(low, high) => {
+            let high = u64::try_from(high).unwrap_or_default();
+            format!("{}..{}", least.max(low), most.min(high))
+        }
+        TypeInfo::Bytes => format!("bytes .size ({}..{most})", least.max(0)),
+        TypeInfo::Array(item) => format!("[{}*{most} {}]", least.max(0), type_cddl(item, codes)),
+        _ => whole,
+    }
 }
 
 fn type_cddl(ty: &TypeInfo, codes: &mut BTreeSet<String>) -> String {
@@ -119,7 +140,7 @@ pub fn tables() -> String {
 
 fn row(out: &mut String, field: &FieldInfo) {
     let optional = if field.optional { ", optional" } else { "" };
-    let ty = type_words(&field.ty);
+    let ty = format!("{}{}", type_words(&field.ty), bound_words(field));
     let meaning = doc(field.doc).replace('|', "\\|");
     writeln!(
         out,
@@ -127,6 +148,25 @@ fn row(out: &mut String, field: &FieldInfo) {
         field.key, field.name
     )
     .expect("string");
+}
+
+/// What a kernel can have of the type.
+fn bound_words(field: &FieldInfo) -> String {
+    let (least, most) = match field.bound {
+        None => return String::new(),
+        Some(Bound::Bits(bits)) => return format!(", bits {bits:#x}"),
+        Some(Bound::Within(least, most)) => (least, most),
+    };
+    let unit = match field.ty {
+        TypeInfo::Bytes => " bytes",
+        TypeInfo::Array(_) => " items",
+        _ => "",
+    };
+    if least == i64::MIN {
+        format!(", at most {most}{unit}")
+    } else {
+        format!(", {least} to {most}{unit}")
+    }
 }
 
 fn type_words(ty: &TypeInfo) -> String {

@@ -865,7 +865,8 @@ fn sample_pipe(w: &mut Writer<List<u8>>, ucred: u32) -> Result<u32, Failure> {
     Ok(pipe)
 }
 
-fn syncache(vnet: u32, ucred: u32) -> Syncache {
+/// An embryonic connection of the sample.
+pub fn syncache(vnet: u32, ucred: u32) -> Syncache {
     Syncache {
         vnet: Ref::new(vnet),
         sc_inc: inpcb(CLIENT, 40_001).inp_inc,

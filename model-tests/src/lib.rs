@@ -2,6 +2,7 @@
 //! Reference models, operations and fuzz bodies, shared by the tests and the fuzz targets.
 #![forbid(unsafe_code)]
 
+pub mod cbor_tree;
 pub mod cubic;
 pub mod fake_kernel;
 pub mod format;

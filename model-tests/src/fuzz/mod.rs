@@ -7,3 +7,4 @@ pub mod guest;
 pub mod image;
 pub mod migrate;
 pub mod packetdrill;
+pub mod sock_restore;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! All tests of this crate in one binary, which links once.
 
+mod census;
 mod codec;
 mod cubic;
 mod guest;
@@ -15,6 +16,8 @@ mod receiver;
 mod remap;
 mod segments;
 mod sock;
+mod sock_fields;
+mod sock_restore;
 mod tcp;
 mod tcp_moves;
 mod tcp_states;

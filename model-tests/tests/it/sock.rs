@@ -44,9 +44,11 @@ fn tcpcb_whose_fields_contradict_each_other_is_refused_in_that_field() {
         ("snd_wnd", |tp| tp.snd_wnd = (65_535 << 14) + 1),
         ("max_sndwnd", |tp| tp.max_sndwnd = u32::MAX),
         ("rcv_wnd", |tp| tp.rcv_wnd = (65_535 << 14) + 1),
-        ("rcv_adv", |tp| tp.rcv_adv = Seq(tp.rcv_nxt.0 - 2)),
         ("rcv_adv", |tp| {
-            tp.rcv_adv = tp.rcv_nxt.plus((65_535 << 14) + 1)
+            tp.rcv_adv = Seq(tp.rcv_nxt.0.wrapping_sub((65_535 << 14) + 2));
+        }),
+        ("rcv_adv", |tp| {
+            tp.rcv_adv = tp.rcv_nxt.plus((65_535 << 14) + 2)
         }),
         ("last_ack_sent", |tp| tp.last_ack_sent = tp.rcv_nxt.plus(1)),
         ("snd_scale", |tp| tp.snd_scale = 15),

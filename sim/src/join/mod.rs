@@ -30,6 +30,8 @@ mod net_remap_tests;
 pub mod net_sockets;
 #[cfg(test)]
 mod net_sockets_carry_tests;
+#[cfg(test)]
+mod net_sockets_complete_tests;
 mod net_sockets_so;
 mod net_sockets_tcp;
 #[cfg(test)]

@@ -14,7 +14,7 @@
 use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 
-use vpscore::cbor::{Bytes, Text};
+use vpscore::cbor::{Breach, Bytes, Text};
 use vpscore::collections::{List, NoMemory};
 use vpscore::image::schema::{self, IfType};
 use vpscore::image::{IfnetRef, InstanceRef, VnetRef};
@@ -81,6 +81,8 @@ pub enum Unfit {
     Field(u64),
     /// It cannot stand beside the other sockets, or on this host.
     Census(Rule),
+    /// What this kernel would make of it differs in this field, which it cannot hold.
+    Lost(Breach),
 }
 
 impl From<Rule> for Unfit {

@@ -17,6 +17,7 @@
 
 use std::collections::BTreeMap;
 
+use vpscore::cbor::{Breach, Record};
 use vpscore::image::{InstanceRef, SocketRef, UcredRef, VnetRef};
 use vpscore::sock::{self, Ceilings, Census, SoQstate};
 
@@ -27,12 +28,15 @@ use super::net_sockets_so::{
     restore_sockbuf, sockbuf_record,
 };
 use super::net_sockets_tcp::{errno_from, errno_of, restore_tcpcb, tcpcb_record};
-use super::net_sockets_vnet::{restore_syncache, restore_tcp_vnet, syncache_record};
+use super::net_sockets_vnet::{
+    restore_syncache, restore_tcp_vnet, syncache_record, tcp_vnet_record,
+};
 use super::net_stacks::{BuildError, BuiltStack, CaptureError};
 use crate::net::cx::SoId;
 use crate::net::inpcb::INP_SOCKREF;
 use crate::net::sockbuf::Sockbuf;
 use crate::net::socket::{Domain, Entry, Inet, Pcb, Proto, Socket};
+use crate::net::tcp::Sc;
 use crate::net::vnet::Vnet;
 use crate::time::Instant;
 
@@ -95,9 +99,7 @@ pub fn capture_syncaches(
 ) -> Result<(), CaptureError> {
     for (at, ((_, stack), vnet)) in stacks.iter().zip(vnets).enumerate() {
         let tcp = &stack.transports.tcp;
-        let mut entries: Vec<_> = tcp.syncache.entries.values().collect();
-        entries.sort_by_key(|sc| sc.age);
-        for sc in entries {
+        for sc in tcp.syncache.by_age() {
             let listener = tcp.tcbinfo.lookup(&sc.sc_inc, true);
             let nobody = Unmovable::Socket(listener.unwrap_or(SoId(u64::MAX)));
             let sc_cred = cred(*vnet, listener).ok_or(CaptureError::Unmovable(at, nobody))?;
@@ -273,6 +275,48 @@ impl SocketImage {
             let now = target.stack.suspended_at.unwrap_or_default();
             restore_syncache(record, &mut target.stack.transports.tcp, now);
         }
+        self.compare(built)
+    }
+
+    /// Whether an image of what was built would say the same: what it would not is refused, for this
+    /// kernel would have lost it.
+    fn compare(&self, built: &Built) -> Result<(), BuildError> {
+        for (id, record) in &self.tcp_vnets {
+            let target = built
+                .get(&record.vnet.id())
+                .ok_or(BuildError::Reference(*id))?;
+            let (tcp, rng) = (&target.stack.transports.tcp, &target.stack.rng);
+            let now = target.stack.suspended_at.unwrap_or_default();
+            let made = tcp_vnet_record(tcp, rng, record.vnet, now);
+            let made = made.map_err(|_| BuildError::Unfit(*id, sock::Rule::NoMemory.into()))?;
+            kept::<sock::TcpVnet>(*id, record.difference(&made))?;
+        }
+        let mut names: BTreeMap<(u32, SoId), SocketRef> = BTreeMap::new();
+        for (vnet, target) in built {
+            let all = target.sockets.iter();
+            names.extend(all.map(|(id, so)| ((*vnet, *so), SocketRef::new(*id))));
+        }
+        for (id, (record, streams)) in &self.sockets {
+            let vnet = record.so_vnet.id();
+            let target = built.get(&vnet).ok_or(BuildError::Reference(*id))?;
+            let known = |so| names.get(&(vnet, so)).copied();
+            compare_socket(*id, (record, streams), target, known)?;
+        }
+        let mut embryos: BTreeMap<u32, Vec<&Sc>> = BTreeMap::new();
+        for (vnet, target) in built {
+            let all = target.stack.transports.tcp.syncache.by_age();
+            embryos.insert(*vnet, all.into_iter().rev().collect());
+        }
+        for (id, record) in &self.syncaches {
+            let vnet = record.vnet.id();
+            let target = built.get(&vnet).ok_or(BuildError::Reference(*id))?;
+            let sc = embryos.get_mut(&vnet).and_then(Vec::pop);
+            // Where there was no room, the oldest went.
+            let sc = sc.ok_or(BuildError::Unfit(*id, Unfit::Limit))?;
+            let now = target.stack.suspended_at.unwrap_or_default();
+            let made = syncache_record(sc, record.vnet, record.sc_cred, now);
+            kept::<sock::Syncache>(*id, record.difference(&made))?;
+        }
         Ok(())
     }
 
@@ -288,6 +332,39 @@ impl SocketImage {
         }
         Ok(())
     }
+}
+
+/// Nothing differs.
+fn kept<R: Record>(id: u32, difference: Option<u64>) -> Result<(), BuildError> {
+    let record = R::SCHEMA;
+    let lost = |key| BuildError::Unfit(id, Unfit::Lost(Breach { record, key }));
+    difference.map_or(Ok(()), |key| Err(lost(key)))
+}
+
+fn compare_socket(
+    id: u32,
+    (record, streams): (&sock::Socket, &Streams),
+    target: &BuiltStack,
+    known: impl Fn(SoId) -> Option<SocketRef>,
+) -> Result<(), BuildError> {
+    let so = target.sockets.get(&id).copied();
+    let entry = so.and_then(|so| target.stack.transports.get(so));
+    let entry = entry.ok_or(BuildError::Reference(id))?;
+    let owner = (record.so_vnet, record.so_cred);
+    let now = target.stack.suspended_at.unwrap_or_default();
+    let made = socket_record(&target.stack, entry, owner, known, now);
+    let (mut made, bytes) = made.map_err(|_| BuildError::Unfit(id, sock::Rule::NoMemory.into()))?;
+    if record.so_fdref.is_none() {
+        made.so_fdref = None;
+    }
+    if let (Some(tp), Some(other)) = (&record.tcpcb, &made.tcpcb) {
+        kept::<sock::Tcpcb>(id, tp.difference(other))?;
+    }
+    kept::<sock::Socket>(id, record.difference(&made))?;
+    if bytes != *streams {
+        return Err(BuildError::Unfit(id, Unfit::Stream));
+    }
+    Ok(())
 }
 
 fn restore_socket(

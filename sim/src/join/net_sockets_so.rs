@@ -8,7 +8,10 @@ use vpscore::collections::{List, NoMemory};
 use vpscore::sock;
 
 use super::net::{Unfit, in_addr, ip_addr};
-use crate::net::inpcb::{InConninfo, Inpcb};
+use crate::net::inpcb::{
+    IN6P_IPV6_V6ONLY, INP_ANONPORT, INP_DONTFRAG, INP_DROPPED, INP_HIGHPORT, INP_LOWPORT,
+    INP_SOCKREF, InConninfo, Inpcb,
+};
 use crate::net::sockbuf::{Record, Sockbuf};
 use crate::net::socket::{BufSettings, Domain, Listen, Proto};
 use crate::net::tcp::Sysctl;
@@ -17,6 +20,14 @@ use crate::net::tcp::Sysctl;
 const INC_ISIPV6: u8 = 0x1;
 const INC_IPV6MINMTU: u8 = 0x2;
 const IPPROTO_IPV6: i32 = 41;
+/// What this kernel has of `inp_flags`.
+const INP_FLAGS: u32 = INP_HIGHPORT
+    | INP_LOWPORT
+    | INP_ANONPORT
+    | INP_DONTFRAG
+    | IN6P_IPV6_V6ONLY
+    | INP_DROPPED
+    | INP_SOCKREF;
 const IPV6_USE_MIN_MTU: i32 = 42;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 28;
@@ -324,6 +335,9 @@ pub(super) fn restore_inpcb(record: &sock::Inpcb, v6: bool) -> Result<Inpcb, Unf
     }
     if !v6 && record.inp_vflag & sock::INP_IPV6PROTO != 0 {
         return Err(Unfit::Protocol);
+    }
+    if record.inp_flags & !INP_FLAGS != 0 {
+        return Err(Unfit::Field(sock::Inpcb::inp_flags));
     }
     Ok(Inpcb {
         inc,

@@ -153,16 +153,15 @@ fn from_timers(timers: &sock::TcpTimers, now: Instant) -> [Option<Instant>; 5] {
 }
 
 fn cubic(cubic: &Cubic, now: Ticks) -> sock::Cubic {
-    let signed = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
     sock::Cubic {
         k: cubic.k,
         sum_rtt_usecs: cubic.sum_rtt_usecs,
         w_max: cubic.w_max,
         cwnd_epoch: cubic.cwnd_epoch,
         flags: cubic.flags,
-        min_rtt_usecs: signed(cubic.min_rtt_usecs),
-        mean_rtt_usecs: signed(cubic.mean_rtt_usecs),
-        epoch_ack_count: signed(cubic.epoch_ack_count),
+        min_rtt_usecs: cubic.min_rtt_usecs as i32,
+        mean_rtt_usecs: cubic.mean_rtt_usecs as i32,
+        epoch_ack_count: cubic.epoch_ack_count as i32,
         t_epoch: age(now, cubic.t_epoch),
         undo_t_epoch: age(now, cubic.undo_t_epoch),
         undo_k: cubic.undo_k,
@@ -173,16 +172,15 @@ fn cubic(cubic: &Cubic, now: Ticks) -> sock::Cubic {
 }
 
 fn from_cubic(record: &sock::Cubic, now: Ticks) -> Cubic {
-    let unsigned = |value: i32| u32::try_from(value).unwrap_or(0);
     Cubic {
         k: record.k,
         sum_rtt_usecs: record.sum_rtt_usecs,
         w_max: record.w_max,
         cwnd_epoch: record.cwnd_epoch,
         flags: record.flags,
-        min_rtt_usecs: unsigned(record.min_rtt_usecs),
-        mean_rtt_usecs: unsigned(record.mean_rtt_usecs),
-        epoch_ack_count: unsigned(record.epoch_ack_count),
+        min_rtt_usecs: record.min_rtt_usecs as u32,
+        mean_rtt_usecs: record.mean_rtt_usecs as u32,
+        epoch_ack_count: record.epoch_ack_count as u32,
         t_epoch: ago(now, record.t_epoch),
         undo_t_epoch: ago(now, record.undo_t_epoch),
         undo_k: record.undo_k,

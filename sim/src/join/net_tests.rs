@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use vpscore::cbor::{Decode, Encode, Text, decode_all, encode_to_list};
 use vpscore::collections::List;
 use vpscore::image::{Event, Header, Reader, Ref, schema};
+use vpscore::sock::Ceilings;
 
 use super::digest::image_writer;
 use super::net::*;
@@ -276,7 +277,7 @@ fn two_stacks_of_nested_instances_cross_in_one_image() {
         }
     }
     let mut built = image
-        .build(9, |i| format!("i{}", i.id()), |_| HERE)
+        .build(9, |i| format!("i{}", i.id()), |_| HERE, Ceilings::MOST)
         .unwrap();
     for (vnet, (owner, source)) in vnets.iter().zip(stacks) {
         let mut target = built.remove(&vnet.id()).unwrap();

@@ -432,6 +432,15 @@ macro_rules! record {
         impl $Name {
             $(#[doc = concat!("The key of `", stringify!($field), "`.")]
             pub const $field: u64 = $key;)*
+
+            /// The key of the first field in which another differs; what a kernel would lose of a record is
+            /// seen by comparing it with the record of what it made.
+            pub fn difference(&self, other: &Self) -> Option<u64> {
+                $(if self.$field != other.$field {
+                    return Some($key);
+                })*
+                None
+            }
         }
 
         const _: () = {

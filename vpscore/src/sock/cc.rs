@@ -13,8 +13,9 @@ use crate::time::Duration;
 /// `K` in fixed point: the cube root of the widest window in segments is below 2^10 s, and the rest is
 /// room.
 const CUBIC_K_MAX: u64 = 1 << 24;
-/// Samples of an epoch: 2^31 of them (`epoch_ack_count`), each below 2^22 us, which is `rexmit_max`.
-const CUBIC_SUM_MAX: u64 = 1 << 53;
+/// Samples of an epoch: 2^30 of them, each below 2^32 us, which only the timestamps of a hostile peer reach;
+/// as many again fit.
+const CUBIC_SUM_MAX: u64 = 1 << 62;
 /// Every `CUBICFLAG_*` (15.0).
 const CUBICFLAG_ALL: u64 = 0x7f;
 /// Every `CCF_*` (15.0).
@@ -90,11 +91,11 @@ record! {
         /// `flags`, bits `CUBICFLAG_*`.
         6 => flags: u32 where Bound::bits(CUBICFLAG_ALL),
         /// `min_rtt_usecs`: the least round-trip time seen, microseconds; 0 where there is none.
-        7 => min_rtt_usecs: i32 where Bound::within(0, i32::MAX as u64),
+        7 => min_rtt_usecs: i32,
         /// `mean_rtt_usecs`: the mean between congestion epochs, microseconds.
-        8 => mean_rtt_usecs: i32 where Bound::within(0, i32::MAX as u64),
+        8 => mean_rtt_usecs: i32,
         /// `epoch_ack_count`: acknowledgements since the last congestion event.
-        9 => epoch_ack_count: i32 where Bound::within(0, i32::MAX as u64),
+        9 => epoch_ack_count: i32,
         /// `t_epoch`: how long ago this epoch began; absent where none has.
         10 => t_epoch: Option<Duration> where Bound::span(SPAN_MAX),
         /// `undo_t_epoch`: how long ago the epoch before it began; absent where there was none.

@@ -47,7 +47,9 @@ impl Ceilings {
         // sb_max * MCLBYTES / (MSIZE + MCLBYTES), without an intermediate that overflows.
         let (whole, rest) = (self.maxsockbuf / 9, self.maxsockbuf % 9);
         const { assert!((MSIZE + MCLBYTES) / MSIZE == 9 && MCLBYTES / MSIZE == 8) };
-        whole.saturating_mul(8).saturating_add(rest.saturating_mul(8) / 9)
+        whole
+            .saturating_mul(8)
+            .saturating_add(rest.saturating_mul(8) / 9)
     }
 }
 

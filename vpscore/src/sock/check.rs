@@ -178,7 +178,23 @@ fn scoreboard(tp: &Tcpcb) -> Result<(), u64> {
     hint(tp, &tp.sackhint)
 }
 
+/// The sums over the scoreboard are those of its holes: tcp_sack.c counts them as they change, and asserts
+/// that none is negative.
 fn hint(tp: &Tcpcb, hint: &SackHint) -> Result<(), u64> {
+    let (mut missing, mut again) = (0_u32, 0_u32);
+    for hole in &tp.snd_holes {
+        let whole = hole.end.since(hole.start).unsigned_abs();
+        missing = missing.saturating_add(whole);
+        again = again.saturating_add(hole.rxmit.since(hole.start).unsigned_abs().min(whole));
+    }
+    let flight = tp.snd_max.since(tp.snd_una).unsigned_abs();
+    let sums = hint.hole_bytes.unsigned_abs() == missing
+        && hint.sack_bytes_rexmit.unsigned_abs() == again
+        && hint.sacked_bytes.unsigned_abs() <= flight
+        && hint.lost_bytes.unsigned_abs() <= flight;
+    if !sums {
+        return Err(Tcpcb::sackhint);
+    }
     let next = hint.nexthole.map(usize::try_from);
     match next {
         None => Ok(()),

@@ -153,7 +153,7 @@ impl Conn<'_, '_> {
                 self.tcp.stat.rcvreassfull += 1;
                 return Reassembled { len: 0, ..nothing };
             }
-            self.tp.t_rcvoopack += 1;
+            self.tp.t_rcvoopack = self.tp.t_rcvoopack.wrapping_add(1);
         }
         let entry = queued(seg, fin, oob);
         let index = self.tp.t_segq.merge(entry);

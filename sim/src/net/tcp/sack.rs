@@ -124,7 +124,8 @@ impl Conn<'_, '_> {
         if let Some(hole) = self.tp.snd_holes.last_mut().filter(|h| fack.leq(h.end)) {
             // A rescue retransmission arrived: the hole moves to the left of the block.
             let rexmitted = (hole.rxmit.min(hole.end) - hole.start) as i32;
-            self.tp.sackhint.sack_bytes_rexmit -= rexmitted;
+            self.tp.sackhint.sack_bytes_rexmit =
+                self.tp.sackhint.sack_bytes_rexmit.wrapping_sub(rexmitted);
             let start = edge.min(last.start);
             *hole = SackHole {
                 start,
@@ -178,7 +179,11 @@ impl Conn<'_, '_> {
                 cur -= 1;
                 continue;
             }
-            self.tp.sackhint.sack_bytes_rexmit -= (hole.rxmit.min(hole.end) - hole.start) as i32;
+            self.tp.sackhint.sack_bytes_rexmit = self
+                .tp
+                .sackhint
+                .sack_bytes_rexmit
+                .wrapping_sub((hole.rxmit.min(hole.end) - hole.start) as i32);
             sweep.changed = if sweep.changed == Changed::NewLoss {
                 Changed::NewLoss
             } else {
@@ -192,7 +197,11 @@ impl Conn<'_, '_> {
             }
             self.sack_cut(index, block, sweep);
             let hole = self.tp.snd_holes[index];
-            self.tp.sackhint.sack_bytes_rexmit += (hole.rxmit.min(hole.end) - hole.start) as i32;
+            self.tp.sackhint.sack_bytes_rexmit = self
+                .tp
+                .sackhint
+                .sack_bytes_rexmit
+                .wrapping_add((hole.rxmit.min(hole.end) - hole.start) as i32);
             if block.start.leq(hole.start) {
                 cur -= 1;
             } else {
@@ -223,7 +232,11 @@ impl Conn<'_, '_> {
             let new = &mut self.tp.snd_holes[index + 1];
             if old.rxmit.gt(new.rxmit) {
                 new.rxmit = old.rxmit;
-                self.tp.sackhint.sack_bytes_rexmit += (new.rxmit.min(new.end) - new.start) as i32;
+                self.tp.sackhint.sack_bytes_rexmit = self
+                    .tp
+                    .sackhint
+                    .sack_bytes_rexmit
+                    .wrapping_add((new.rxmit.min(new.end) - new.start) as i32);
             }
             sweep.delivered += (block.end - block.start) as i32;
         }

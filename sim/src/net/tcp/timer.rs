@@ -200,10 +200,10 @@ impl Conn<'_, '_> {
             tp.t_blackhole_enter = 2;
             tp.t_blackhole_exit = 2;
             if tp.t_maxseg > hole_mss {
-                tp.t_blackhole_exit += 2;
+                tp.t_blackhole_exit = tp.t_blackhole_exit.wrapping_add(2);
             }
             if tp.t_maxseg > dflt && hole_mss > dflt {
-                tp.t_blackhole_exit += 2;
+                tp.t_blackhole_exit = tp.t_blackhole_exit.wrapping_add(2);
             }
         }
         let suspicious = TF2_PLPMTU_PMTUD | TF2_PLPMTU_MAXSEGSNT;

@@ -122,9 +122,9 @@ impl Conn<'_, '_> {
         }
         if kind == Ack::New {
             if tp.snd_cwnd > tp.snd_ssthresh {
-                tp.t_bytes_acked += tp.t_ccv.bytes_this_ack;
+                tp.t_bytes_acked = tp.t_bytes_acked.wrapping_add(tp.t_ccv.bytes_this_ack);
                 if tp.t_bytes_acked >= tp.snd_cwnd {
-                    tp.t_bytes_acked -= tp.snd_cwnd;
+                    tp.t_bytes_acked = tp.t_bytes_acked.wrapping_sub(tp.snd_cwnd);
                     tp.t_ccv.flags |= CCF_ABC_SENTAWND;
                 }
             } else {

@@ -41,7 +41,7 @@ impl Conn<'_, '_> {
         };
         let caught_up = self.tp.snd_nxt == self.tp.snd_max;
         if self.is_sack_recovery(&pass.seg) && informs && caught_up {
-            self.tp.t_dupacks += 1;
+            self.tp.t_dupacks = self.tp.t_dupacks.wrapping_add(1);
             let threshold = 2 * self.maxseg() as i32;
             if !self.tp.has(TF_FASTRECOVERY) && self.tp.sackhint.sacked_bytes > threshold {
                 self.enter_recovery(pass)?;

@@ -35,7 +35,7 @@ impl Conn<'_, '_> {
             self.tp.t_dupacks = 0;
             return Ok(());
         }
-        self.tp.t_dupacks += 1;
+        self.tp.t_dupacks = self.tp.t_dupacks.wrapping_add(1);
         let revised = self.tcp.sysctl.sack_revised != 0;
         let sacked_enough =
             sack && revised && self.tp.sackhint.sacked_bytes > ((REXMTTHRESH - 1) * maxseg) as i32;

@@ -126,7 +126,7 @@ impl Conn<'_, '_> {
         } else if self.tp.has(TF_FORCEDATA) && plan.len == 1 {
             stat.sndprobe += 1;
         } else if self.tp.snd_nxt.lt(self.tp.snd_max) || plan.hole.is_some() {
-            self.tp.t_sndrexmitpack += 1;
+            self.tp.t_sndrexmitpack = self.tp.t_sndrexmitpack.wrapping_add(1);
             stat.sndrexmitpack += 1;
             stat.sndrexmitbyte += len;
         } else {
@@ -145,7 +145,7 @@ impl Conn<'_, '_> {
         let ect = self.ecn_marks(plan);
         let seq = self.sequence_number(plan);
         if self.tp.has(TF_RECOVERY) {
-            self.tp.sackhint.prr_out += plan.len as i32;
+            self.tp.sackhint.prr_out = self.tp.sackhint.prr_out.wrapping_add(plan.len as i32);
         }
         let win = self.advertise(plan);
         let urp = if self.tp.snd_up.gt(self.tp.snd_nxt) {
@@ -209,7 +209,11 @@ impl Conn<'_, '_> {
         if lrd && hole.rxmit.geq(hole.end) {
             hole.rxmit = hole.rxmit.max(recover);
         }
-        self.tp.sackhint.sack_bytes_rexmit += plan.len as i32;
+        self.tp.sackhint.sack_bytes_rexmit = self
+            .tp
+            .sackhint
+            .sack_bytes_rexmit
+            .wrapping_add(plan.len as i32);
         seq
     }
 
@@ -234,7 +238,7 @@ impl Conn<'_, '_> {
             (plan.recwin >> tp.rcv_scale) as u16
         };
         if win == 0 {
-            tp.t_sndzerowin += 1;
+            tp.t_sndzerowin = tp.t_sndzerowin.wrapping_add(1);
             tp.set(TF_RXWIN0SENT);
         } else {
             tp.clear(TF_RXWIN0SENT);
@@ -356,7 +360,8 @@ impl Conn<'_, '_> {
         match plan.hole.and_then(|h| self.tp.snd_holes.get_mut(h)) {
             Some(hole) => {
                 hole.rxmit = hole.end.min(hole.rxmit) - len;
-                self.tp.sackhint.sack_bytes_rexmit -= len as i32;
+                self.tp.sackhint.sack_bytes_rexmit =
+                    self.tp.sackhint.sack_bytes_rexmit.wrapping_sub(len as i32);
             }
             None => {
                 self.tp.snd_nxt -= len;
@@ -366,7 +371,7 @@ impl Conn<'_, '_> {
             }
         }
         if self.tp.has(TF_RECOVERY) {
-            self.tp.sackhint.prr_out -= len as i32;
+            self.tp.sackhint.prr_out = self.tp.sackhint.prr_out.wrapping_sub(len as i32);
         }
     }
 

@@ -115,6 +115,13 @@ impl Listener {
 }
 
 impl Syncache {
+    /// All entries, the oldest first.
+    pub(crate) fn by_age(&self) -> Vec<&Sc> {
+        let mut all: Vec<&Sc> = self.entries.values().collect();
+        all.sort_by_key(|sc| sc.age);
+        all
+    }
+
     pub(crate) fn new(rng: &mut Rng) -> Self {
         Self {
             entries: BTreeMap::new(),
