@@ -3,9 +3,11 @@
 
 use model_tests::image::{list, socket, tcpcb};
 use vpscore::cbor::{Decode, Encode, Fault, decode_all, encode_to_list};
+use vpscore::image::Ref;
 use vpscore::sock::{
-    CcAlgo, SBS_CANTSENDMORE, SO_ACCEPTCONN, SackBlk, SackHole, Seq, Socket, TF_SACK_PERMIT,
-    TF_SENTFIN, TF_TOE, TcpState, Tcpcb, Tseg,
+    CcAlgo, Domain, InAddr, SBS_CANTSENDMORE, SO_ACCEPTCONN, SackBlk, SackHole, SbRecord, Seq,
+    SoType, Socket, TF_CONGRECOVERY, TF_FASTRECOVERY, TF_SACK_PERMIT, TF_SENTFIN, TF_TOE, TcpState,
+    Tcpcb, Tseg,
 };
 use vpscore::time::Duration;
 
@@ -77,7 +79,36 @@ fn tcpcb_whose_fields_contradict_each_other_is_refused_in_that_field() {
                 }; 7],
             );
         }),
-        ("snd_holes", |tp| tp.t_flags &= !TF_SACK_PERMIT),
+        ("sackblks", |tp| tp.t_flags &= !TF_SACK_PERMIT),
+        ("snd_holes", |tp| {
+            tp.t_flags &= !TF_SACK_PERMIT;
+            tp.sackblks = list([]);
+        }),
+        ("sackblks", |tp| {
+            tp.sackblks = list([SackBlk {
+                start: Seq(1100),
+                end: tp.rcv_nxt.plus((65_535 << 14) + 1),
+            }]);
+        }),
+        ("sackhint", |tp| tp.sackhint.hole_bytes += 1),
+        ("sackhint", |tp| tp.sackhint.sack_bytes_rexmit -= 1),
+        ("sackhint", |tp| tp.sackhint.sacked_bytes = 0x1101),
+        ("sackhint", |tp| tp.sackhint.lost_bytes = 0x1101),
+        ("snd_max", |tp| {
+            tp.snd_max = tp.snd_una.plus((65_535 << 14) + 3);
+        }),
+        ("snd_recover", |tp| {
+            tp.t_flags |= TF_FASTRECOVERY;
+            tp.snd_recover = tp.snd_max.plus(2);
+        }),
+        ("snd_recover", |tp| {
+            tp.t_flags |= TF_CONGRECOVERY;
+            tp.snd_recover = tp.snd_max.plus(2);
+        }),
+        ("tfo_listener", |tp| {
+            tp.tfo = None;
+            tp.tfo_listener = Some(Ref::new(3));
+        }),
         ("snd_holes", |tp| {
             let hole = SackHole {
                 start: tp.snd_una,
@@ -161,6 +192,17 @@ fn socket_that_contradicts_its_control_block_is_refused_in_that_field() {
         ("listen", |so| so.so_options |= SO_ACCEPTCONN),
         ("so_snd", |so| so.so_snd = None),
         ("so_qstate", |so| so.so_qstate = None),
+        ("so_fdref", |so| so.so_fdref = Some(true)),
+        ("tcpcb", |so| so.tcpcb = None),
+        ("tcpcb", |so| so.so_type = SoType::Dgram),
+        ("inpcb", |so| so.domain = Domain::Inet6),
+        ("inpcb", |so| so.domain = Domain::Unix),
+        ("so_rcv", |so| {
+            so.so_rcv.as_mut().expect("so_rcv").records = list([SbRecord {
+                len: 5,
+                ..SbRecord::default()
+            }]);
+        }),
         ("inpcb", |so| so.inpcb = None),
         ("inpcb", |so| {
             so.inpcb.as_mut().expect("inpcb").inp_inc.fport = 0;
@@ -195,6 +237,46 @@ fn socket_that_contradicts_its_control_block_is_refused_in_that_field() {
     tp.t_state = TcpState::FinWait1;
     so.so_snd.as_mut().expect("so_snd").sb_state = SBS_CANTSENDMORE;
     assert_eq!(refused(&so), None, "shutdown(2) leads there");
+}
+
+#[test]
+fn what_a_peer_can_bring_about_is_no_contradiction() {
+    type Alter = fn(&mut Tcpcb);
+    let cases: &[Alter] = &[
+        // Text beyond the window advertised, where the buffer has room.
+        |tp| tp.rcv_adv = Seq(tp.rcv_nxt.0.wrapping_sub(1000)),
+        // Reordering, and what was sent since.
+        |tp| tp.snd_wl1 = tp.rcv_nxt.plus(1 << 30),
+        |tp| tp.snd_wl2 = Seq(tp.snd_una.0.wrapping_sub(1 << 30)),
+        |tp| tp.rcv_up = tp.rcv_nxt.plus(65_535),
+        |tp| tp.snd_cwnd = u32::MAX,
+        |tp| tp.t_dupacks = u32::MAX,
+        // Timestamps that make the round-trip time wrap.
+        |tp| (tp.t_srtt, tp.t_rttvar) = (-31_250 * (1 << 31), -62_500 * (1 << 31)),
+        // Duplicates, reported as such.
+        |tp| {
+            tp.sackblks = list([SackBlk {
+                start: Seq(77),
+                end: Seq(78),
+            }]);
+        },
+    ];
+    for (at, alter) in cases.iter().enumerate() {
+        let mut tp = tcpcb();
+        alter(&mut tp);
+        assert_eq!(refused(&tp), None, "case {at}");
+    }
+}
+
+#[test]
+fn a_datagram_socket_that_says_it_has_a_peer_has_its_address() {
+    let mut so = connected();
+    (so.so_type, so.protocol, so.tcpcb) = (SoType::Dgram, 17, None);
+    (so.so_listen, so.so_qstate) = (None, None);
+    so.so_snd.as_mut().expect("so_snd").sb_ccc = 0;
+    assert_eq!(refused(&so), None);
+    so.inpcb.as_mut().expect("inpcb").inp_inc.faddr = InAddr::ANY4;
+    assert_eq!(refused(&so), Some("so_state"));
 }
 
 #[test]

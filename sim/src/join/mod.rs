@@ -32,6 +32,8 @@ pub mod net_sockets;
 mod net_sockets_carry_tests;
 #[cfg(test)]
 mod net_sockets_complete_tests;
+#[cfg(test)]
+mod net_sockets_host_tests;
 mod net_sockets_so;
 mod net_sockets_tcp;
 #[cfg(test)]

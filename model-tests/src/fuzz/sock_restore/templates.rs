@@ -21,7 +21,7 @@ pub fn templates() -> &'static [Vec<Item>] {
     static ALL: OnceLock<Vec<Vec<Item>>> = OnceLock::new();
     ALL.get_or_init(|| {
         let mut found = BTreeMap::new();
-        for seed in 0..3 {
+        for seed in 0..2 {
             transfer(seed, &mut found);
         }
         strangers(&mut found);
@@ -125,7 +125,7 @@ fn run(two: &mut TwoStacks, ms: u64, found: &mut Found) {
     let mut events = 0_u32;
     while two.step(end) {
         events += 1;
-        look(two, events.is_multiple_of(16), found);
+        look(two, events.is_multiple_of(64), found);
     }
     look(two, true, found);
 }
