@@ -148,7 +148,7 @@ fn tcpcb_whose_fields_contradict_each_other_is_refused_in_that_field() {
                 tqe_flags: 0,
             }]);
         }),
-        ("t_segq", |tp| {
+        ("tqe_len", |tp| {
             tp.t_segq = list([Tseg {
                 tqe_start: Seq(1100),
                 tqe_len: u32::MAX,

@@ -10,7 +10,9 @@ use crate::cbor::{Bound, Bytes};
 use crate::collections::List;
 use crate::image::schema::RngState;
 use crate::image::{UcredRef, VnetRef};
-use crate::limits::{HOSTCACHE_MAX, KNOWN_AS_MAX, MD5_KEYS_MAX, SPAN_MAX, SYNCACHE_MAX, TFO_CCACHE_MAX};
+use crate::limits::{
+    HOSTCACHE_MAX, KNOWN_AS_MAX, MD5_KEYS_MAX, SPAN_MAX, SYNCACHE_MAX, TFO_CCACHE_MAX,
+};
 use crate::record;
 use crate::time::Duration;
 
