@@ -24,6 +24,7 @@ pub fn templates() -> &'static [Vec<Item>] {
         for seed in 0..2 {
             transfer(seed, &mut found);
         }
+        orderly(&mut found);
         strangers(&mut found);
         fast_open(&mut found);
         found
@@ -194,6 +195,17 @@ fn shut(two: &mut TwoStacks, host: usize, so: SoId) {
     two.call(host, |inet, cx| {
         let _gone = inet.soshutdown(cx, so, Shut::Wr);
     });
+}
+
+/// A connection that is closed by one end, then by the other.
+fn orderly(found: &mut Found) {
+    let mut two = TwoStacks::new(5, 1500, link(0));
+    let (client, server) = two.pair();
+    for (host, so) in [(0, client), (1, server)] {
+        shut(&mut two, host, so);
+        look(&mut two, true, found);
+        run(&mut two, 500, found);
+    }
 }
 
 /// Datagrams and raw packets, and sockets of IPv6.
