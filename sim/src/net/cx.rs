@@ -83,6 +83,11 @@ pub trait IpLayer {
         local || self.is_local(addr)
     }
 
+    /// True where `addr` is on a link of this vnet's own (`in_localaddr`, `in6_localaddr`).
+    fn is_on_link(&self, addr: IpAddr) -> bool {
+        self.is_near(addr)
+    }
+
     /// True where `addr` is a broadcast address of one of the vnet's interfaces.
     fn is_broadcast(&self, addr: IpAddr) -> bool;
 

@@ -386,13 +386,21 @@ impl IpStack {
     /// `in_localip` for IPv4, `in6_localaddr` for IPv6 (`in.c`, `in6.c`, 15.0): only the latter counts
     /// neighbours.
     pub(crate) fn is_own_or_on_link(&self, addr: IpAddr) -> bool {
-        let IpAddr::V6(v6) = addr else {
-            return self.is_own(addr);
+        match addr {
+            IpAddr::V4(_) => self.is_own(addr),
+            IpAddr::V6(_) => self.is_own_or_neighbour(addr),
+        }
+    }
+
+    /// `in_localaddr`, `in6_localaddr`: in the subnet of one of its addresses, or beyond no router by
+    /// what it is.
+    pub(crate) fn is_own_or_neighbour(&self, addr: IpAddr) -> bool {
+        let by_scope = match addr {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local(),
         };
         let mut addrs = self.ifnets.values().flat_map(|i| &i.addrs);
-        v6.is_loopback()
-            || v6.is_unicast_link_local()
-            || addrs.any(|a| in_prefix(addr, a.addr, a.prefix_len))
+        by_scope || addrs.any(|a| in_prefix(addr, a.addr, a.prefix_len))
     }
 
     pub(crate) fn has_broadcast(&self, addr: IpAddr) -> bool {

@@ -362,6 +362,10 @@ impl IpLayer for IpStack {
         self.is_own_or_on_link(addr)
     }
 
+    fn is_on_link(&self, addr: IpAddr) -> bool {
+        self.is_own_or_neighbour(addr)
+    }
+
     fn is_broadcast(&self, addr: IpAddr) -> bool {
         self.has_broadcast(addr)
     }

@@ -238,8 +238,8 @@ impl Conn<'_, '_> {
             cached.min(maxmtu).saturating_sub(protoh)
         } else {
             let mss = maxmtu.saturating_sub(protoh);
-            let local = self.cx.ip.is_local(self.inp.inc.faddr);
-            if self.tcp.sysctl.path_mtu_discovery == 0 && !local {
+            let near = self.cx.ip.is_on_link(peer);
+            if self.tcp.sysctl.path_mtu_discovery == 0 && !near {
                 mss.min(dflt)
             } else {
                 mss

@@ -83,7 +83,7 @@ impl Inet {
     }
 
     /// Notes the path MTU that an ICMPv6 error tells, whatever the transport
-    /// (`icmp6_mtudisc_update`, `icmp6.c`, 15.0).
+    /// (`icmp6_mtudisc_update`, `icmp6.c`).
     pub(crate) fn tcp_mtudisc_update(&mut self, cx: &mut Cx<'_>, peer: IpAddr, mtu: u32) {
         let mtu = mtu.max(IPV6_MMTU);
         if mtu < cx.ip.mtu_for(peer) {

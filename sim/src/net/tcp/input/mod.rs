@@ -237,7 +237,7 @@ impl Conn<'_, '_> {
     }
 
     /// How long TIME-WAIT lasts: a connection of this host with itself has a segment lifetime of its
-    /// own (`net.inet.tcp.msl_local`, `tcp(4)`).
+    /// own (`net.inet.tcp.msl_local`). Where it applies is from `tcp(4)`; the code was not at hand.
     fn two_msl(&self) -> u32 {
         let sysctl = &self.tcp.sysctl;
         let own = self.cx.ip.is_local(self.inp.inc.faddr);

@@ -193,7 +193,8 @@ impl Conn<'_, '_> {
         if rexmitted == 0 || self.tp.snd_nxt.lt(self.tp.snd_max) {
             plan.len = reach - plan.off;
         } else {
-            // All holes are sent again.
+            // All holes are sent again. What lies beyond SND.UNA counts whether reported or not, so that
+            // a reduced window lets nothing new out: as tcp_output.c of 2025 has it, however slow.
             plan.len = (reach - i64::from(self.compute_pipe()).max(plan.off)).max(0);
         }
     }

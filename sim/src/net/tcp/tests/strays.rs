@@ -322,15 +322,24 @@ fn a_neighbour_counts_as_local_over_ipv6_and_not_over_ipv4() {
     let addrs = [own("10.0.0.1", 24), own("2001:db8::1", 64)];
     vnet.attach(Instant::BOOT, "tun0", IfKind::Tun, 1500, &addrs)
         .unwrap();
+    let addrs = [
+        "10.0.0.1",
+        "10.0.0.2",
+        "10.0.1.1",
+        "2001:db8::2",
+        "2001:db9::2",
+        "fe80::9",
+    ];
     let near = vnet.configure(Instant::BOOT, |stack| {
-        [
-            "10.0.0.1",
-            "10.0.0.2",
-            "2001:db8::2",
-            "2001:db9::2",
-            "fe80::9",
-        ]
-        .map(|addr| stack.is_near(ip(addr)))
+        addrs.map(|addr| (stack.is_near(ip(addr)), stack.is_on_link(ip(addr))))
     });
-    assert_eq!(near, [true, false, true, false, true]);
+    assert_eq!(
+        near.map(|(near, _)| near),
+        [true, false, false, true, false, true]
+    );
+    // in_localaddr, which the segment size without path MTU discovery asks for (tcp_mss_update).
+    assert_eq!(
+        near.map(|(_, on_link)| on_link),
+        [true, true, false, true, false, true]
+    );
 }
