@@ -425,7 +425,8 @@ fn receive(view: View, seg: Segment, twice: Option<(u32, u32)>, mut owed: bool) 
             after.state = State::Established;
             after.snd_una = 1;
         } else if before(seg.ack, 1) || before(view.snd_nxt, seg.ack) {
-            // RFC 5961 section 5.2: older than the connection, or of what was never sent.
+            // RFC 5961 section 5.2: older than the connection, or of what was never sent. Revisions until early 2025
+            // answer the latter through `tcp_output`, which repeats a FIN; later ones are not at hand.
             return Outcome {
                 unsaid: twice,
                 ..view.stays(Some(view.challenge()))
