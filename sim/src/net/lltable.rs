@@ -330,6 +330,7 @@ impl LlTable {
     }
 
     /// Moves every deadline from a clock that reads `from` to one that reads `to`.
+    #[cfg(test)]
     pub fn shift(&mut self, from: Instant, to: Instant) {
         for entry in self.entries.values_mut() {
             entry.deadline = entry.deadline.map(|d| to.after(d.since(from)));

@@ -251,6 +251,7 @@ impl<H> Reass<H> {
     }
 
     /// Moves every deadline from a clock that reads `from` to one that reads `to`.
+    #[cfg(test)]
     pub fn shift(&mut self, from: Instant, to: Instant) {
         for queue in self.queues.values_mut() {
             queue.deadline = to.after(queue.deadline.since(from));
