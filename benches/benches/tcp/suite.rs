@@ -37,15 +37,15 @@ pub(crate) fn table() {
         let took = timed(|| {
             reports = match form {
                 None => suite::run_all(&emulated, &scripts, &settings),
-                Some(form) => suite::run_all(
-                    &Moving {
+                Some(form) => {
+                    let remap = false;
+                    let moving = Moving {
                         emulated,
                         form,
-                        remap: false,
-                    },
-                    &scripts,
-                    &settings,
-                ),
+                        remap,
+                    };
+                    suite::run_all(&moving, &scripts, &settings)
+                }
             };
         });
         if let Some((_, total)) = report::count(&reports).last() {

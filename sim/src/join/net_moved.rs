@@ -166,9 +166,8 @@ pub fn stack_remapped(bytes: &[u8], seed: u64, remap: &Remap) -> Result<BuiltSta
     while let Some(event) = reader.feed(&mut input).map_err(MoveError::Read)? {
         match event {
             Event::Object { id, mut object } => {
-                if remapping.object(id, &mut object)? == Fate::Stays {
-                    let _other = image.object(id, object);
-                }
+                let fate = remapping.object(id, &mut object)?;
+                let _other = (fate == Fate::Stays).then(|| image.object(id, object));
             }
             Event::Data {
                 object,

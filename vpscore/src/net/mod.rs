@@ -40,6 +40,7 @@ mod bytes;
 mod packet;
 mod records;
 mod remap;
+mod sockets;
 #[cfg(test)]
 mod tests;
 
