@@ -8,7 +8,7 @@
 //! * [`Form::Every`]: one more run, with a move after every event. Nothing is missed that two moves do together.
 //! * [`Form::Once`]: one more run for every event, with one move after it and none before or later. So the
 //!   event is known at which an image lacks something.
-//! * [`Form::Each`]: both.
+//! * [`Form::Each`][]: both.
 
 use super::emulated::{Emulated, Moves, Travelling};
 use super::stack::Happened;
