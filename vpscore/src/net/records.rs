@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! A remap applied to the records of an image, in the order in which they are read.
 //!
-//! Every record that holds an address is taken apart here, or in `sockets`, without `..`: whoever adds a field has
-//! to say what becomes of it.
+//! Every record that holds an address is taken apart here, or in `sockets`, without `..`: whoever
+//! adds a field has to say what becomes of it.
 
 use super::packet::{Delta, checksum_at};
 use super::remap::{broadcast, same_prefix};
@@ -39,7 +39,7 @@ pub struct Remapping<'r> {
     pub(super) abi: Abi,
     /// Addresses of interfaces, by increasing number of the interface.
     links: List<Link>,
-    /// How often each `from` was the address of an interface, at most twice.
+    /// How often each `from` was the address of an interface.
     found: List<u8>,
     /// Vnets that have a default route of their own, by family.
     defaults: List<(u32, bool)>,
@@ -65,6 +65,9 @@ impl<'r> Remapping<'r> {
     /// # Errors
     /// [`RemapError`]: the instance cannot be moved so; the object is in an unknown state.
     pub fn object(&mut self, id: u32, object: &mut Object) -> Result<Fate, RemapError> {
+        if self.remap.is_empty() {
+            return Ok(Fate::Stays);
+        }
         match object {
             Object::Vnet(record) => self.vnet(record),
             Object::Ifnet(record) => self.ifnet(id, record)?,
@@ -96,7 +99,7 @@ impl<'r> Remapping<'r> {
     /// Changes the bytes of `so_rcv` of a raw socket, all of them: the packets of IPv4, what ICMPv6
     /// errors quote. Other sockets' bytes are programs' own, and stay.
     pub fn received(&self, socket: &Socket, mut bytes: &mut [u8]) {
-        if socket.so_type != SoType::Raw {
+        if socket.so_type != SoType::Raw || self.remap.is_empty() {
             return;
         }
         for record in socket.so_rcv.iter().flat_map(|sb| &sb.records) {
