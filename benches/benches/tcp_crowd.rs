@@ -9,7 +9,7 @@
 //!
 //! This binary counts allocations, which costs a little; each time is the best of some runs.
 
-use benches::timed;
+use benches::core_time;
 use model_tests::image::{self, Item};
 use model_tests::two_stacks::{CLEAN, TwoStacks};
 use sim::join::digest::NativeSha256;
@@ -31,7 +31,10 @@ const PORTS: usize = 4;
 const RUNS: usize = 5;
 
 fn best(mut run: impl FnMut()) -> Duration {
-    (0..RUNS).map(|_| timed(&mut run)).min().unwrap_or_default()
+    (0..RUNS)
+        .map(|_| core_time(&mut run))
+        .min()
+        .unwrap_or_default()
 }
 
 /// Opens them all, from host 0 to host 1.
@@ -97,7 +100,7 @@ fn main() {
     benches::assert_unchecked();
     let mut opened = None;
     let mut took = Duration::ZERO;
-    let memory = allocation_counter::measure(|| took = timed(|| opened = Some(open())));
+    let memory = allocation_counter::measure(|| took = core_time(|| opened = Some(open())));
     let net = opened.expect("it is open");
     println!("{CROWD} connections in one instance");
     println!("| what | figure |\n|---|---|");

@@ -19,6 +19,21 @@ pub fn assert_unchecked() {
     );
 }
 
+/// How much of a core's time `run` takes, in the thread that calls: what others do at the same time does
+/// not count, but for the caches and the units of a core that they share with it.
+///
+/// # Panics
+/// Where the system has no such clock.
+pub fn core_time(run: impl FnOnce()) -> std::time::Duration {
+    let now = || {
+        let at = nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID);
+        std::time::Duration::from(at.expect("a clock of the thread"))
+    };
+    let start = now();
+    run();
+    now().saturating_sub(start)
+}
+
 /// How long `run` takes.
 pub fn timed(run: impl FnOnce()) -> std::time::Duration {
     #[expect(

@@ -1,132 +1,143 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! One gibibyte through one connection on a clean link, beside smoltcp on its loopback device.
 //!
-//! Both run in one thread, in memory, under a clock of their own, over Ethernet frames of the same
-//! length; a program writes and reads 64 KiB at a time. What each does for its bytes:
+//! Both run in one thread, in memory, under a clock of their own, with packets of the same length; a
+//! program writes and reads 64 KiB at a time. What each does for its bytes:
 //!
-//! * ours: two stacks as of two hosts, each with a routing table, neighbours and a socket layer; time
-//!   stamps, SACK, CUBIC, buffers that grow by themselves up to FreeBSD's 2 MiB; checksums made and
-//!   looked at, always.
-//! * smoltcp: one interface that sends to itself; neither time stamps nor congestion control; buffers
-//!   of 64 KiB, the size in its own examples; checksums as the table says (its loopback device, as it
-//!   comes, has them off).
+//! * ours, over `lo0`: one stack that sends to itself, as FreeBSD's loopback does without checksums;
+//!   routing table and socket layer; time stamps, SACK, CUBIC, buffers that grow by themselves up
+//!   to FreeBSD's 2 MiB.
+//! * ours, between hosts: the same with two stacks, Ethernet frames and neighbours, and with
+//!   checksums made and looked at.
+//! * smoltcp: one interface that sends to itself in Ethernet frames; neither time stamps nor
+//!   congestion control; buffers of 64 KiB, the size in its own examples; checksums as the table
+//!   says (its loopback device, as it comes, has them off).
 //!
-//! The two are run in turn and the best run of each counts, since this is a measurement of the
-//! programs and not of what else the machine does. A fall of the ratio means that the path of a
-//! segment has become longer.
+//! Like is compared with like where both make checksums or neither does. What is measured is the time
+//! of a core that each spends: the machine has other things to do. The two run in turn, and what
+//! counts is the ratio of one turn, of which the median is told. A fall of the ratio means that the
+//! path of a segment has become longer.
 
-use benches::timed;
-use model_tests::two_stacks::{CLEAN, TwoStacks};
-use sim::net::cx::SoId;
-use sim::net::link::Link;
-use sim::net::socket::{RecvFlags, SendFlags};
+use benches::core_time;
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+use std::cell::RefCell;
 use std::time::Duration;
 
+use super::ours::{ETHER, Ours};
 use super::smol::Smol;
 
 /// Bytes of a transfer.
 const TOTAL: usize = 1 << 30;
 /// Bytes that a program writes or reads in one call.
 const PIECE: usize = 1 << 16;
-/// Bytes of an Ethernet header.
-const ETHER: usize = 14;
-/// Turns that each gets.
-const TURNS: usize = 5;
+/// Samples of each: the fewest that criterion takes.
+const SAMPLES: usize = 10;
 
-struct Ours {
-    net: TwoStacks,
-    client: SoId,
-    server: SoId,
+/// What is compared.
+#[derive(Clone, Copy)]
+struct Row {
+    /// Over `lo0`, not between hosts.
+    lo0: bool,
+    /// Longest IP packet, in bytes.
+    mtu: usize,
+    /// Whether smoltcp makes and looks at checksums.
+    checksums: bool,
 }
 
-impl Ours {
-    /// Frames of at most `frame` bytes, Ethernet header included.
-    fn new(frame: usize) -> Self {
-        let mut net = TwoStacks::new(1, (frame - ETHER) as u32, Link::new(CLEAN));
-        let (client, server) = net.pair();
-        Self {
-            net,
-            client,
-            server,
-        }
-    }
-
-    /// Lets each stack take in what the other has to say, until both are silent.
-    fn exchange(&mut self) {
-        let now = self.net.now;
-        let [a, b] = &mut self.net.stacks;
-        let [a_ether, b_ether] = self.net.ether;
-        let mut silent = false;
-        while !silent {
-            silent = true;
-            while let Some((_, frame)) = a.take_output() {
-                b.input(now, b_ether, frame);
-                silent = false;
-            }
-            while let Some((_, frame)) = b.take_output() {
-                a.input(now, a_ether, frame);
-                silent = false;
-            }
-        }
-    }
-
-    /// Sends `total` bytes, a piece of `chunk` at a time, and receives them.
-    fn transfer(&mut self, total: usize, chunk: &[u8]) {
-        let (client, server) = (self.client, self.server);
-        let (mut sent, mut got) = (0, 0);
-        while got < total {
-            let piece = chunk
-                .get(..chunk.len().min(total - sent))
-                .unwrap_or_default();
-            let (now, before) = (self.net.now, got);
-            let [a, _] = &mut self.net.stacks;
-            let taken = a.with_transports(now, |inet, cx| {
-                inet.sosend(cx, client, piece, SendFlags::default(), None)
-            });
-            sent += taken.unwrap_or_default();
-            self.exchange();
-            let [_, b] = &mut self.net.stacks;
-            while let Ok(read) = b.with_transports(now, |inet, cx| {
-                inet.soreceive(cx, server, PIECE, RecvFlags::default())
-            }) {
-                got += read.data.len();
-            }
-            self.exchange();
-            while self
-                .net
-                .stacks
-                .iter_mut()
-                .any(|stack| stack.take_wakeup().is_some())
-            {}
-            if got == before {
-                // Only a timer can bring it on.
-                self.net.step(now.after(sim::time::Duration::MAX));
-            }
-        }
+const fn row(lo0: bool, mtu: usize, checksums: bool) -> Row {
+    Row {
+        lo0,
+        mtu,
+        checksums,
     }
 }
 
-/// Prints the table.
-pub(crate) fn table() {
-    println!("goodput of one connection, {} MiB, one core", TOTAL >> 20);
-    println!("| frame | checksums | ours MiB/s | smoltcp MiB/s | ratio |");
-    println!("|---|---|---|---|---|");
-    for (frame, checksums) in [(1514, true), (65_535, true), (1514, false), (65_535, false)] {
+const ROWS: [Row; 6] = [
+    row(true, 16_384, false),
+    row(true, 65_535, false),
+    row(false, 1500, true),
+    row(false, 65_521, true),
+    row(false, 1500, false),
+    row(false, 65_521, false),
+];
+
+impl Row {
+    fn name(self) -> String {
+        let ours = if self.lo0 { "lo0" } else { "hosts" };
+        let sums = if self.checksums { "checksums" } else { "stock" };
+        format!("{ours}-{}-{sums}", self.mtu)
+    }
+
+    /// Whether both make checksums or neither does.
+    fn alike(self) -> bool {
+        self.checksums != self.lo0
+    }
+
+    /// One turn: ours, then theirs.
+    fn turn(self) -> (Duration, Duration) {
         let mut chunk = vec![0x5a; PIECE];
-        let (mut ours, mut theirs) = (Duration::MAX, Duration::MAX);
-        for _ in 0..TURNS {
-            let mut net = Ours::new(frame);
-            ours = ours.min(timed(|| net.transfer(TOTAL, &chunk)));
-            let mut smol = Smol::new(frame, checksums, PIECE);
-            theirs = theirs.min(timed(|| smol.transfer(TOTAL, &mut chunk)));
-        }
-        let rate = |took: Duration| (TOTAL >> 20) as f64 / took.as_secs_f64();
-        let asked = if checksums { "both" } else { "ours only" };
+        let mut ours = if self.lo0 {
+            Ours::lo0(self.mtu as u32)
+        } else {
+            Ours::hosts(self.mtu + ETHER)
+        };
+        let mine = core_time(|| ours.transfer(TOTAL, &chunk));
+        let mut smol = Smol::new(self.mtu + ETHER, self.checksums, PIECE);
+        let theirs = core_time(|| smol.transfer(TOTAL, &mut chunk));
+        (mine, theirs)
+    }
+}
+
+/// Measures both with each row, and prints the table.
+pub(crate) fn bench(c: &mut Criterion) {
+    let mut group = c.benchmark_group("goodput");
+    group.throughput(Throughput::BytesDecimal(TOTAL as u64));
+    group.sampling_mode(SamplingMode::Flat).sample_size(SAMPLES);
+    group.warm_up_time(Duration::from_millis(1));
+    group.measurement_time(Duration::from_secs(1));
+    let mut table = Vec::new();
+    for row in ROWS {
+        let turns = RefCell::new(Vec::new());
+        let run = |iterations: u64, of: fn(&(Duration, Duration)) -> Duration| {
+            let new: Vec<_> = (0..iterations).map(|_| row.turn()).collect();
+            turns.borrow_mut().extend_from_slice(&new);
+            new.iter().map(of).sum::<Duration>()
+        };
+        group.bench_function(BenchmarkId::new("ours", row.name()), |b| {
+            b.iter_custom(|n| run(n, |turn| turn.0));
+        });
+        group.bench_function(BenchmarkId::new("smoltcp", row.name()), |b| {
+            b.iter_custom(|n| run(n, |turn| turn.1));
+        });
+        table.push((row, turns.into_inner()));
+    }
+    group.finish();
+    print(&table);
+}
+
+fn print(table: &[(Row, Vec<(Duration, Duration)>)]) {
+    println!("goodput of one connection, {} MiB, one core", TOTAL >> 20);
+    println!(
+        "| ours | longest packet | smoltcp's checksums | alike | ours, best MiB/s | smoltcp, best MiB/s | ratio, median |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    let rate =
+        |took: Option<Duration>| (TOTAL >> 20) as f64 / took.unwrap_or_default().as_secs_f64();
+    for (row, turns) in table.iter().filter(|(_, turns)| !turns.is_empty()) {
+        let mut ratios: Vec<f64> = turns
+            .iter()
+            .map(|(ours, theirs)| theirs.as_secs_f64() / ours.as_secs_f64())
+            .collect();
+        ratios.sort_by(f64::total_cmp);
         println!(
-            "| {frame} | {asked} | {:.0} | {:.0} | {:.2} |",
-            rate(ours),
-            rate(theirs),
-            rate(ours) / rate(theirs)
+            "| {} | {} | {} | {} | {:.0} | {:.0} | {:.2} |",
+            if row.lo0 { "lo0" } else { "two hosts" },
+            row.mtu,
+            if row.checksums { "on" } else { "off" },
+            if row.alike() { "yes" } else { "no" },
+            rate(turns.iter().map(|turn| turn.0).min()),
+            rate(turns.iter().map(|turn| turn.1).min()),
+            ratios.get(ratios.len() / 2).copied().unwrap_or_default(),
         );
     }
 }

@@ -20,6 +20,8 @@ mod icmp6;
 mod input;
 mod output;
 mod routed;
+#[cfg(test)]
+mod routed_tests;
 mod sysctl;
 #[cfg(test)]
 mod tests;

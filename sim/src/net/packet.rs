@@ -34,12 +34,18 @@ pub struct IpPacket {
 
 impl IpPacket {
     /// Leaves the transport's checksum, `at` bytes behind the start of its header, to whoever knows by
-    /// which interface the packet goes. Where it will stand there is the sum of the pseudo header so
-    /// far, as `tcp_output` leaves it.
+    /// which interface the packet goes.
     pub fn delay_cksum(&mut self, at: u8) {
-        let pseudo = Sum::new().pseudo(self.src, self.dst, self.proto, self.payload.len());
-        self.payload.put_cksum(at, !pseudo.finish());
         self.payload.csum = Csum::Delayed(at);
+    }
+
+    /// Puts where a checksum that is left open will stand the sum of the pseudo header, as `tcp_output`
+    /// does it: an ICMP error that quotes the packet shows it.
+    pub fn pseudo_cksum(&mut self) {
+        if let Csum::Delayed(at) = self.payload.csum {
+            let pseudo = Sum::new().pseudo(self.src, self.dst, self.proto, self.payload.len());
+            self.payload.put_cksum(at, !pseudo.finish());
+        }
     }
 
     /// Makes a checksum that was left open (`in_delayed_cksum`, `in6_delayed_cksum`).

@@ -100,6 +100,8 @@ impl IpStack {
         let longest_header = IPV6_HDR_LEN;
         if hop != Hop::Local || packet.payload.len() + longest_header > mtu {
             packet.delayed_cksum();
+        } else {
+            packet.pseudo_cksum();
         }
         if packet.src.is_ipv4() {
             self.send_v4(hop, mtu, packet)

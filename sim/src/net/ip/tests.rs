@@ -6,7 +6,7 @@ use crate::net::checksum::{in_cksum, transport_cksum};
 use crate::net::cx::IpLayer as _;
 use crate::net::ether::{ArpPacket, ETHERTYPE_ARP, EtherHeader};
 
-fn ip(text: &str) -> IpAddr {
+pub(super) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
@@ -14,7 +14,7 @@ fn mac(n: u8) -> MacAddr {
     MacAddr([2, 0, 0, 0, 0, n])
 }
 
-fn stack(n: u8) -> (IpStack, IfIndex) {
+pub(super) fn stack(n: u8) -> (IpStack, IfIndex) {
     let mut stack = IpStack::new(Rng::new(u64::from(n), "ip"));
     let lo = stack.if_attach("lo0", IfKind::Loopback, LOMTU);
     for (addr, prefix_len) in [(ip("127.0.0.1"), 8), (ip("::1"), 128)] {
@@ -33,7 +33,7 @@ fn stack(n: u8) -> (IpStack, IfIndex) {
 }
 
 /// Carries frames between the stacks' Ethernets until none is left; gives all that passed.
-fn settle(stacks: &mut [(IpStack, IfIndex)]) -> Vec<Vec<u8>> {
+pub(super) fn settle(stacks: &mut [(IpStack, IfIndex)]) -> Vec<Vec<u8>> {
     let mut seen = Vec::new();
     loop {
         let mut frames = Vec::new();
@@ -57,7 +57,7 @@ fn settle(stacks: &mut [(IpStack, IfIndex)]) -> Vec<Vec<u8>> {
     }
 }
 
-fn packet(src: &str, dst: &str, proto: u8, payload: Vec<u8>) -> IpPacket {
+pub(super) fn packet(src: &str, dst: &str, proto: u8, payload: Vec<u8>) -> IpPacket {
     IpPacket {
         src: ip(src),
         dst: ip(dst),
@@ -84,7 +84,7 @@ fn echo(src: &str, dst: &str, data: &[u8]) -> IpPacket {
     packet(src, dst, proto, message)
 }
 
-fn deliveries(stack: &mut IpStack) -> Vec<IpPacket> {
+pub(super) fn deliveries(stack: &mut IpStack) -> Vec<IpPacket> {
     std::iter::from_fn(|| stack.take_delivery())
         .filter_map(|d| match d {
             Delivery::Packet { packet, .. } => Some(packet),

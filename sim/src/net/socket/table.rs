@@ -175,15 +175,18 @@ impl Inet {
             Proto::Udp | Proto::Raw(_) => &mut self.udb,
         };
         let gone = entry.so.so_count == 0;
-        let wanted =
-            (entry.inp.inc.lport != 0 && !entry.inp.dropped() && !gone).then_some(entry.inp.inc);
-        if wanted != entry.inhash {
+        let wanted = entry.inp.inc.lport != 0 && !entry.inp.dropped() && !gone;
+        let same = match &entry.inhash {
+            Some(inc) => wanted && *inc == entry.inp.inc,
+            None => !wanted,
+        };
+        if !same {
             if let Some(old) = entry.inhash.take() {
                 info.remove(so, &old);
             }
-            if wanted.is_some() {
+            if wanted {
                 info.insert(so, &entry.inp, entry.reuse());
-                entry.inhash = wanted;
+                entry.inhash = Some(entry.inp.inc);
             }
         }
         if let Pcb::Tcp(tp) = &mut entry.pcb {

@@ -116,6 +116,16 @@ impl TcpOpt {
         }
     }
 
+    /// True where there is no option but the timestamps, if these: so it is with nearly all segments.
+    fn alone(&self) -> bool {
+        self.mss.is_none()
+            && self.wscale.is_none()
+            && !self.sackperm
+            && self.signature.is_none()
+            && self.sacks.is_empty()
+            && self.fastopen.is_none()
+    }
+
     /// The option bytes as `tcp_addoptions` lays them out.
     ///
     /// An option that does not fit is left out; which ones went in is told by `Emitted`.
@@ -125,6 +135,14 @@ impl TcpOpt {
             signature_at: None,
             fastopen: false,
         };
+        if let Some((val, ecr)) = self.ts
+            && self.alone()
+        {
+            out.bytes.extend(&[NOP, NOP, TIMESTAMP, 10]);
+            out.bytes.extend(&val.to_be_bytes());
+            out.bytes.extend(&ecr.to_be_bytes());
+            return out;
+        }
         if let Some(mss) = self.mss {
             out.put(0, MAXSEG, &mss.to_be_bytes());
         }
