@@ -14,10 +14,10 @@ const SEEDS: u64 = 4;
 pub(crate) fn table() {
     println!("\nutilisation and average window (segments), {SEEDS} seeds");
     println!(
-        "| Mbit/s | RTT ms | loss % | window: cubic | Reno-friendly | measured | ratio \
+        "| Mbit/s | RTT ms | loss % | window: predicted | measured | ratio \
          | utilisation: predicted | measured | ratio | sent again % |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     let rows = [
         (10, 50, 10_000, 300),
         (100, 50, 10_000, 300),
@@ -38,12 +38,12 @@ pub(crate) fn table() {
             runs.iter().map(of).sum::<f64>() / runs.len() as f64
         };
         let (window, used) = (mean(|m| m.window), mean(|m| m.utilisation));
-        let [cubic, reno] = path.windows();
+        let predicted = path.window();
         println!(
-            "| {mbits} | {rtt} | {:.2} | {cubic:.1} | {reno:.1} | {window:.1} | {:.2} \
+            "| {mbits} | {rtt} | {:.2} | {predicted:.1} | {window:.1} | {:.2} \
              | {:.4} | {used:.4} | {:.2} | {:.2} |",
             f64::from(loss_ppm) / 10_000.0,
-            window / path.window(),
+            window / predicted,
             path.utilisation(),
             used / path.utilisation(),
             mean(|m| m.again) * 100.0,

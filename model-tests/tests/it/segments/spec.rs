@@ -424,13 +424,16 @@ fn receive(view: View, seg: Segment, twice: Option<(u32, u32)>, mut owed: bool) 
         if after.state == State::SynReceived {
             after.state = State::Established;
             after.snd_una = 1;
-        } else if before(seg.ack, 1) || before(view.snd_nxt, seg.ack) {
-            // RFC 5961 section 5.2: older than the connection, or of what was never sent. Revisions until early 2025
-            // answer the latter through `tcp_output`, which repeats a FIN; later ones are not at hand.
+        } else if before(seg.ack, 1) {
+            // RFC 5961 section 5.2: older than the connection.
             return Outcome {
                 unsaid: twice,
                 ..view.stays(Some(view.challenge()))
             };
+        } else if before(view.snd_nxt, seg.ack) {
+            // RFC 9293 section 3.10.7.4: of what was never sent. The answer goes through `tcp_output`, which repeats
+            // a FIN (`dropafterack` in `tcp_do_segment`, 15-CURRENT of 2025).
+            return view.stays(Some(view.acknowledgement(twice)));
         } else if seg.ack == view.snd_nxt && view.snd_una != view.snd_nxt {
             after.snd_una = seg.ack;
             after.state = match view.state {

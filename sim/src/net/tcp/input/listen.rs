@@ -31,8 +31,8 @@ impl Inet {
             TH_ACK => self.listen_ack(cx, so, inc, seg, &listener),
             flags if flags & TH_RST != 0 => self.tcp.syncache_chkrst(cx, inc, &seg),
             flags if flags & TH_SYN == 0 => {}
-            // RFC 9293 would have a reset, and so would `tcp_input_with_port` in four revisions of 15-CURRENT from
-            // 2022 to 2025. That FreeBSD stays silent is what its suite holds, in all four scripts of
+            // RFC 9293 would have a reset, and so would `tcp_input_with_port` in three revisions of 15-CURRENT up
+            // to 2025. That FreeBSD stays silent is what its suite holds, in all four scripts of
             // state-event-engine/rcv-syn-ack-listen.
             flags if flags & TH_ACK != 0 => self.tcp.syncache_badack(inc, seg.port),
             _ => self.listen_syn(cx, so, inc, seg, &listener),
