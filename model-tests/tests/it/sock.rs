@@ -92,7 +92,6 @@ fn tcpcb_whose_fields_contradict_each_other_is_refused_in_that_field() {
         }),
         ("sackhint", |tp| tp.sackhint.hole_bytes += 1),
         ("sackhint", |tp| tp.sackhint.sack_bytes_rexmit -= 1),
-        ("sackhint", |tp| tp.sackhint.sacked_bytes = 0x1101),
         ("sackhint", |tp| tp.sackhint.lost_bytes = 0x1101),
         ("snd_max", |tp| {
             tp.snd_max = tp.snd_una.plus((65_535 << 14) + 3);

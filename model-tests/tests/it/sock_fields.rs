@@ -249,7 +249,6 @@ fn every_bound_is_held_in_the_name_of_its_field() {
 }
 
 #[test]
-#[ignore = "minutes in a debug build: cargo test --release -p model-tests --test it sock_fields -- --ignored"]
 fn every_field_that_is_altered_is_refused_or_makes_another_stack() {
     let tallies = tallies();
     let mut lost = BTreeSet::new();

@@ -8,7 +8,6 @@ use sim::rng::Rng;
 const RUNS: u64 = 300;
 
 #[test]
-#[ignore = "minutes in a debug build: cargo test --release -p model-tests --test it sock_restore -- --ignored"]
 fn altered_sockets_are_refused_or_behave_as_sockets() {
     for seed in 0..RUNS {
         let mut rng = Rng::new(seed, "sock_restore");

@@ -273,8 +273,14 @@ fn tfo(tp: &Tcpcb) -> Option<sock::Tfo> {
         t_tfo_cookie: padded,
         t_tfo_pending: tp.t_tfo_pending.is_some(),
     };
-    let something = record != sock::Tfo::default() || tp.t_tfo_pending_count.is_some();
+    // Only a listener, or what may become one, counts.
+    let counts = tp.t_tfo_pending_count.is_some() && may_listen(tp);
+    let something = record != sock::Tfo::default() || counts;
     something.then_some(record)
+}
+
+fn may_listen(tp: &Tcpcb) -> bool {
+    matches!(tp.t_state, State::Listen | State::Closed)
 }
 
 fn scoreboard(tp: &Tcpcb) -> Result<(List<sock::SackHole>, List<sock::SackBlk>), Unmovable> {
@@ -495,7 +501,7 @@ pub(super) fn restore_tcpcb(
             tp.t_tfo_client_cookie = tfo.t_tfo_cookie.iter().take(length).copied().collect();
         }
         tp.t_tfo_pending = listener.filter(|_| tfo.t_tfo_pending);
-        if tp.t_state == State::Listen || tp.t_state == State::Closed {
+        if may_listen(&tp) {
             tp.t_tfo_pending_count = Some(0);
         }
     }

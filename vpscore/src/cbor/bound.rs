@@ -7,8 +7,8 @@ use crate::collections::List;
 use crate::time::Duration;
 use core::fmt;
 
-/// A rule of the schema that a record breaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A rule of the schema that a record breaks. Shown, also for debugging, as `record.field`.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Breach {
     /// The record.
     pub record: &'static Schema,
@@ -20,6 +20,12 @@ impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let field = self.record.field(self.key).unwrap_or("?");
         write!(f, "{}.{field}", self.record.name)
+    }
+}
+
+impl fmt::Debug for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

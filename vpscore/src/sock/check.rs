@@ -179,7 +179,10 @@ fn scoreboard(tp: &Tcpcb) -> Result<(), u64> {
 }
 
 /// The sums over the scoreboard are those of its holes: tcp_sack.c counts them as they change, and asserts
-/// that none is negative.
+/// that none is negative. What lost retransmission detection opens again (tcp_sack_lost_retransmission) stays
+/// counted in `sack_bytes_rexmit`. `sacked_bytes` has no such relation: of an acknowledgement that passes all that was
+/// reported, tcp_sack_doack takes off what it newly covers and not what was counted before, until the list of
+/// holes has been empty once.
 fn hint(tp: &Tcpcb, hint: &SackHint) -> Result<(), u64> {
     let (mut missing, mut again) = (0_u32, 0_u32);
     for hole in &tp.snd_holes {
@@ -188,9 +191,10 @@ fn hint(tp: &Tcpcb, hint: &SackHint) -> Result<(), u64> {
         again = again.saturating_add(hole.rxmit.since(hole.start).unsigned_abs().min(whole));
     }
     let flight = tp.snd_max.since(tp.snd_una).unsigned_abs();
+    let rexmit = hint.sack_bytes_rexmit.unsigned_abs();
+    let more = tp.t_flags & TF_LRD != 0 && rexmit > again;
     let sums = hint.hole_bytes.unsigned_abs() == missing
-        && hint.sack_bytes_rexmit.unsigned_abs() == again
-        && hint.sacked_bytes.unsigned_abs() <= flight
+        && (rexmit == again || more)
         && hint.lost_bytes.unsigned_abs() <= flight;
     if !sums {
         return Err(Tcpcb::sackhint);

@@ -224,7 +224,7 @@ fn alter(tree: &mut Tree, place: &Place, input: &mut Input<'_>) {
     };
     let old = record.field(*key).cloned();
     let how = input.byte();
-    if how % 16 == 0 {
+    if how.is_multiple_of(16) {
         record.remove(*key);
         return;
     }

@@ -175,7 +175,7 @@ fn transfer(seed: u64, found: &mut Found) {
     run(&mut two, 2_000, found);
     shut(&mut two, 0, client);
     run(&mut two, 10, found);
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         shut(&mut two, 1, server);
     }
     run(&mut two, 3_000, found);

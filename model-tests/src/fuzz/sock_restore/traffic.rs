@@ -316,7 +316,7 @@ impl Traffic {
                 }
                 5 => format!("{:?}", inet.soshutdown(cx, so, Shut::Wr)),
                 6 => format!("{:?}", inet.soshutdown(cx, so, Shut::Rd)),
-                7 if n % 4 == 0 => {
+                7 if n.is_multiple_of(4) => {
                     inet.soclose_now(cx, so);
                     String::new()
                 }

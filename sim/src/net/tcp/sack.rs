@@ -3,8 +3,9 @@
 //! 15-CURRENT of early 2024).
 //!
 //! - I1: holes are sorted and disjoint, within `snd_una` and `snd_fack`.
-//! - I2: `sack_bytes_rexmit` is the sum over the holes of what was retransmitted from them. The kernel
-//!   leaves the last segment counted when a rescue hole stands for it once more; here it is not.
+//! - I2: `sack_bytes_rexmit` is the sum over the holes of what was retransmitted from them, and of what was
+//!   found lost once more. The kernel leaves the last segment counted when a rescue hole stands for it once
+//!   more; here it is not.
 
 use super::Conn;
 use super::cc::Signal;
