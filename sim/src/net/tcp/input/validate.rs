@@ -28,8 +28,10 @@ impl Conn<'_, '_> {
             return Err(Exit::DropWithReset(Reason::OpenPort));
         }
         self.trim_old(pass);
-        if self.tp.has(TF_CLOSED) && pass.seg.tlen() > 0 {
-            // Nobody will read it (RFC 1122 section 4.2.2.13).
+        let more = pass.seg.tlen() > 0 && !self.tp.t_state.have_rcvd_fin();
+        if self.tp.has(TF_CLOSED) && more {
+            // Nobody will read it (RFC 1122 section 4.2.2.13). Text beyond the peer's FIN is none
+            // (tcp_input.c, 15-CURRENT of 2025).
             let survives = self.close();
             return Err(if survives {
                 Exit::DropWithReset(Reason::Unlimited)
