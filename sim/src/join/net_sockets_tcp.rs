@@ -256,8 +256,9 @@ fn from_hint(record: &sock::SackHint) -> SackHint {
     }
 }
 
-/// Fast Open: a client has a cookie to send, a server one to answer with, never both.
-fn tfo(tp: &Tcpcb) -> Option<sock::Tfo> {
+/// Fast Open: a client has a cookie to send, a server one to answer with, never both. `pending` is
+/// whether the listener at which the connection counts is still there.
+fn tfo(tp: &Tcpcb, pending: bool) -> Option<sock::Tfo> {
     let server = tp.t_tfo_server_cookie.to_ne_bytes();
     let cookie: &[u8] = if tp.t_tfo_client_cookie.is_empty() {
         &server
@@ -271,7 +272,7 @@ fn tfo(tp: &Tcpcb) -> Option<sock::Tfo> {
     let record = sock::Tfo {
         t_tfo_client_cookie_len: tp.t_tfo_client_cookie.len().min(16) as u8,
         t_tfo_cookie: padded,
-        t_tfo_pending: tp.t_tfo_pending.is_some(),
+        t_tfo_pending: pending,
     };
     // Only a listener, or what may become one, counts.
     let counts = tp.t_tfo_pending_count.is_some() && may_listen(tp);
@@ -377,6 +378,7 @@ pub(super) fn tcpcb_record(
     let (snd_holes, sackblks) = scoreboard(tp)?;
     let (t_segq, bytes) = segq(&tp.t_segq)?;
     let badrxtwin = tp.t_badrxtwin.wrapping_sub(tick) as i32;
+    let tfo_listener = tp.t_tfo_pending.and_then(listener);
     let record = sock::Tcpcb {
         t_state: state_of(tp.t_state),
         t_flags: tp.t_flags,
@@ -454,7 +456,7 @@ pub(super) fn tcpcb_record(
         t_scep: tp.t_scep,
         t_challenge_ack_end: left(now, tp.t_challenge_ack.end),
         t_challenge_ack_cnt: tp.t_challenge_ack.cnt,
-        tfo: tfo(tp),
+        tfo: tfo(tp, tfo_listener.is_some()),
         signature_key: None,
         t_sndzerowin: tp.t_sndzerowin,
         t_sndrexmitpack: tp.t_sndrexmitpack,
@@ -465,7 +467,7 @@ pub(super) fn tcpcb_record(
         t_dsack_pack: 0,
         t_fbyte_in: age(tick, tp.t_fbyte_in),
         t_fbyte_out: age(tick, tp.t_fbyte_out),
-        tfo_listener: tp.t_tfo_pending.and_then(listener),
+        tfo_listener,
     };
     Ok((record, bytes))
 }
