@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 
 use super::checksum::{Sum, transport_cksum};
-use super::ipv4::Ipv4Header;
+use super::ipv4::{IPV4_HDR_LEN, Ipv4Header};
 use super::ipv6::{IPV6_HDR_LEN, Ipv6Header};
 
 /// An IP packet as a transport sees it: reassembled, header checked and taken off.
@@ -33,6 +33,11 @@ pub struct IpPacket {
 }
 
 impl IpPacket {
+    /// Length in bytes of the packet in one piece, under an IP header without options.
+    pub(crate) fn len(&self) -> usize {
+        ip_header_len(self.dst.is_ipv6()) + self.payload.len()
+    }
+
     /// Leaves the transport's checksum, `at` bytes behind the start of its header, to whoever knows by
     /// which interface the packet goes.
     pub fn delay_cksum(&mut self, at: u8) {
@@ -77,12 +82,12 @@ const ROOM: usize = super::ether::ETHER_HDR_LEN;
 
 /// Room for an IP header without options and the header of its frame, before what a transport sends.
 pub fn transport_room(v6: bool) -> usize {
-    let ip = if v6 {
-        super::ipv6::IPV6_HDR_LEN
-    } else {
-        super::ipv4::IPV4_HDR_LEN
-    };
-    ROOM + ip
+    ROOM + ip_header_len(v6)
+}
+
+/// Length of an IP header without options, in bytes.
+fn ip_header_len(v6: bool) -> usize {
+    if v6 { IPV6_HDR_LEN } else { IPV4_HDR_LEN }
 }
 
 /// Bytes with room before them, so that headers are put on (`M_PREPEND`) and taken off (`m_adj`)

@@ -97,8 +97,7 @@ impl IpStack {
             return Err(Errno::EHOSTUNREACH);
         };
         // Only lo0 takes a checksum that is left open, and in one piece (ip_output, ip_fragment).
-        let longest_header = IPV6_HDR_LEN;
-        if hop != Hop::Local || packet.payload.len() + longest_header > mtu {
+        if hop != Hop::Local || packet.len() > mtu {
             packet.delayed_cksum();
         } else {
             packet.pseudo_cksum();

@@ -55,6 +55,21 @@ fn lo0_takes_a_packet_without_checksum_and_its_receiver_does_not_ask() {
 }
 
 #[test]
+fn the_longest_packet_that_lo0_takes_in_one_piece_needs_no_checksum() {
+    for (lo, header) in [("127.0.0.1", 20), ("::1", 40)] {
+        for over in [0, 1] {
+            let (mut stack, _) = stack(1);
+            let data = LOMTU as usize - header - 8 + over;
+            stack.output(open(lo, lo, data)).unwrap();
+            stack.set_now(stack.now.after(LOOPBACK_DELAY));
+            stack.run_callouts();
+            let got = deliveries(&mut stack);
+            assert_eq!(is_right(&got[0]), over == 1, "{lo} {over}");
+        }
+    }
+}
+
+#[test]
 fn a_packet_in_pieces_over_lo0_has_its_checksum_made_first() {
     let (mut stack, _) = stack(1);
     stack
