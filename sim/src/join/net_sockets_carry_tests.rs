@@ -85,7 +85,6 @@ fn tcpcb() -> Tcpcb {
         t_maxseg: 1_448,
         t_port: 9_899,
         t_timers: [after(40), after(230), None, after(7_000), after(60_000)],
-        t_callout: None,
         snd_una: Seq(5_000),
         snd_max: Seq(9_990),
         snd_nxt: Seq(9_980),

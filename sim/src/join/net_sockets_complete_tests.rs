@@ -25,10 +25,7 @@ use crate::time::{Duration, Instant};
 /// Fields that no image has, and why.
 type Table = &'static [(&'static str, &'static str)];
 
-const TCPCB: Table = &[(
-    "t_callout",
-    "what the queue of deadlines holds: made from t_timers as the socket is entered",
-)];
+const TCPCB: Table = &[];
 const SOCKBUF: Table = &[("record_bytes", "the sum over records")];
 const ENTRY: Table = &[
     ("inhash", "entered again under the addresses of inp"),

@@ -194,15 +194,7 @@ impl Inet {
                 tp.t_timers = [None; 5];
             }
             let next = tp.next_timer().map(|(at, _)| at);
-            if next != tp.t_callout {
-                if let Some(old) = tp.t_callout {
-                    self.tcp.timerq.remove(&(old, so));
-                }
-                if let Some(at) = next {
-                    self.tcp.timerq.insert((at, so));
-                }
-                tp.t_callout = next;
-            }
+            self.tcp.timerq.set(so, next);
         }
         if gone {
             self.free_socket(so, now);

@@ -16,7 +16,7 @@
 //! | a segment arrives | `input`, `reass`, `sack`, `sackrcv`, `ecn` |
 //! | a segment leaves | `output`, `respond`, `md5` |
 //! | connections that are asked for | `syncache`, `fastopen` |
-//! | time passes | `timer` |
+//! | time passes | `timer`, `timerq` |
 //! | congestion | `cc` |
 //! | a program calls | `usrreq`, `info` |
 //! | what is shared by all connections | `sysctl`, `hostcache`, `isn` |
@@ -51,6 +51,7 @@ mod syncache;
 mod sysctl;
 mod tcpcb;
 mod timer;
+mod timerq;
 mod usrreq;
 pub(crate) mod wire;
 
@@ -75,8 +76,6 @@ pub(crate) use tcpcb::ticks;
 pub use tcpcb::{SackHint, SackHole, Tcpcb, Ticks, Timer};
 pub use wire::{Malformed, Segment};
 
-use std::collections::BTreeSet;
-
 use super::cx::{Cx, SoId};
 use super::inpcb::{InConninfo as Conninfo, Inpcb, Inpcbinfo};
 use super::socket::{Inet, Socket};
@@ -90,6 +89,7 @@ pub(crate) use md5::Keys;
 use respond::Bandlim;
 use subr::min_protoh;
 use syncache::Syncache;
+use timerq::Timerq;
 
 /// Counters (`struct tcpstat`, the part that somebody reads).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -134,7 +134,7 @@ pub struct Tcp {
     /// Connections and listeners by address.
     pub(crate) tcbinfo: Inpcbinfo,
     /// Each connection's next deadline (`t_callout`).
-    pub(crate) timerq: BTreeSet<(Instant, SoId)>,
+    pub(crate) timerq: Timerq,
     pub(crate) syncache: Syncache,
     pub(crate) hostcache: Hostcache,
     pub(crate) isn: Isn,
@@ -162,7 +162,7 @@ impl Tcp {
             sysctl: Sysctl::default(),
             stat: TcpStat::default(),
             tcbinfo: Inpcbinfo::default(),
-            timerq: BTreeSet::new(),
+            timerq: Timerq::default(),
             syncache: Syncache::new(rng),
             hostcache: Hostcache::default(),
             isn: Isn::new(rng),
@@ -193,9 +193,6 @@ impl Tcp {
 
     /// A connection ends: what it learned is kept (`tcp_discardcb`).
     pub(crate) fn discardcb(&mut self, tp: &Tcpcb, inp: &Inpcb, so: &Socket, now: Instant) {
-        if let Some(at) = tp.t_callout {
-            self.timerq.remove(&(at, so.id));
-        }
         if tp.t_rttupdated < 4 {
             return;
         }
@@ -225,7 +222,7 @@ const TUNNELING_PORT: &str = "net.inet.tcp.udp_tunneling_port";
 impl Inet {
     /// When a timer of TCP is due next.
     pub fn next_timer(&self) -> Option<Instant> {
-        let conns = self.tcp.timerq.first().map(|(at, _)| *at);
+        let conns = self.tcp.timerq.first().map(|(at, _)| at);
         let embryos = self.tcp.syncache_next_timer();
         let autokey = self.tcp.fastopen.autokey_at;
         [conns, embryos, autokey].into_iter().flatten().min()
@@ -235,12 +232,12 @@ impl Inet {
     pub fn run_timers(&mut self, cx: &mut Cx<'_>) {
         self.tcp.syncache_run(cx);
         self.tcp.fastopen_run(cx);
-        while let Some(&(at, so)) = self.tcp.timerq.first() {
+        while let Some((at, so)) = self.tcp.timerq.first() {
             if at > cx.now {
                 break;
             }
             if self.with_conn(so, cx, |conn| conn.timer_enter()).is_none() {
-                self.tcp.timerq.remove(&(at, so));
+                self.tcp.timerq.set(so, None);
             }
         }
         self.release_tfo();

@@ -115,8 +115,6 @@ pub struct Tcpcb {
     pub(crate) t_port: u16,
     /// Deadlines of the five timers.
     pub(crate) t_timers: [Option<Instant>; 5],
-    /// What the queue of deadlines holds for this block.
-    pub(crate) t_callout: Option<Instant>,
 
     // Send sequence (RFC 9293 section 3.3.1).
     pub(crate) snd_una: Seq,
@@ -252,7 +250,6 @@ impl Tcpcb {
             t_maxseg: maxseg as u32,
             t_port: 0,
             t_timers: [None; 5],
-            t_callout: None,
             snd_una: Seq(0),
             snd_max: Seq(0),
             snd_nxt: Seq(0),
