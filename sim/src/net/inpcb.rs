@@ -198,10 +198,17 @@ impl Reuse {
     }
 }
 
-type Key = (u16, u16, IpAddr, IpAddr);
+/// Ports and family, foreign and local address, as numbers: they compare soonest so.
+type Key = (u64, u128, u128);
 
 fn key(inc: &InConninfo) -> Key {
-    (inc.fport, inc.lport, inc.faddr, inc.laddr)
+    let number = |addr| match addr {
+        IpAddr::V4(v4) => u128::from(u32::from(v4)),
+        IpAddr::V6(v6) => u128::from(v6),
+    };
+    let families = u64::from(inc.faddr.is_ipv6()) << 1 | u64::from(inc.laddr.is_ipv6());
+    let ports = u64::from(inc.fport) << 16 | u64::from(inc.lport);
+    (families << 32 | ports, number(inc.faddr), number(inc.laddr))
 }
 
 /// All blocks of one protocol in one vnet (`struct inpcbinfo`).
