@@ -22,8 +22,8 @@ impl Conn<'_, '_> {
             self.syn_received_acked(pass);
         }
         self.check_ack_range(pass)?;
-        if self.is_sack_recovery(&pass.seg) {
-            pass.changed = self.sack_doack(&pass.seg);
+        if self.is_sack_recovery(pass.seg) {
+            pass.changed = self.sack_doack(pass.seg);
             if pass.changed != Changed::No && self.tp.has(TF_LRD) {
                 self.sack_lost_retransmission(pass.seg.ack);
             }
@@ -40,7 +40,7 @@ impl Conn<'_, '_> {
             Changed::NewLoss => true,
         };
         let caught_up = self.tp.snd_nxt == self.tp.snd_max;
-        if self.is_sack_recovery(&pass.seg) && informs && caught_up {
+        if self.is_sack_recovery(pass.seg) && informs && caught_up {
             self.tp.t_dupacks = self.tp.t_dupacks.wrapping_add(1);
             let threshold = 2 * self.maxseg() as i32;
             if !self.tp.has(TF_FASTRECOVERY) && self.tp.sackhint.sacked_bytes > threshold {
@@ -118,7 +118,7 @@ impl Conn<'_, '_> {
             let first = self.tp.iss + 1;
             let ghosts = !self.tp.has2(TF2_NO_ISS_CHECK) && first.gt(oldest);
             if ack.lt(if ghosts { first } else { oldest }) {
-                self.challenge_ack(&pass.seg);
+                self.challenge_ack(pass.seg);
                 return Err(Exit::Drop);
             }
         }

@@ -80,7 +80,7 @@ impl Conn<'_, '_> {
             if tlen > 0 {
                 self.first_byte_in();
             }
-            self.append_text(&mut pass.seg);
+            self.append_text(pass.seg);
             self.tp.set(TF_WAKESOR);
             Reassembled {
                 start,
@@ -89,7 +89,7 @@ impl Conn<'_, '_> {
             }
         } else {
             let oob = self.put_back(pass);
-            let placed = self.reass(&mut pass.seg, fin, oob);
+            let placed = self.reass(pass.seg, fin, oob);
             self.tp.set(TF_ACKNOW);
             placed
         };

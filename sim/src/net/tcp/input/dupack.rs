@@ -27,7 +27,7 @@ impl Conn<'_, '_> {
             return Ok(());
         }
         self.tcp.stat.rcvdupack += 1;
-        let uninformative = self.is_sack_recovery(&pass.seg) && pass.changed == Changed::No;
+        let uninformative = self.is_sack_recovery(pass.seg) && pass.changed == Changed::No;
         if pass.seg.ack != self.tp.snd_una || uninformative {
             return Ok(());
         }
@@ -62,7 +62,7 @@ impl Conn<'_, '_> {
         let grown = self.tp.snd_cwnd.saturating_add(step);
         if self.tcp.sysctl.prr != 0 && fast && self.tp.has(TF_SACK_PERMIT) {
             self.prr_ack(pass);
-        } else if !self.is_sack_recovery(&pass.seg) || !fast {
+        } else if !self.is_sack_recovery(pass.seg) || !fast {
             self.tp.snd_cwnd = self.tp.snd_cwnd.saturating_add(maxseg);
         } else if self.tp.snd_nxt.lt(self.tp.snd_max) {
             self.tp.snd_cwnd = grown;
@@ -82,7 +82,7 @@ impl Conn<'_, '_> {
         self.tp.t_dupacks = REXMTTHRESH;
         let onxt = self.tp.snd_nxt;
         let prr = self.tcp.sysctl.prr != 0;
-        let sack = self.is_sack_recovery(&pass.seg);
+        let sack = self.is_sack_recovery(pass.seg);
         let already = if sack {
             self.tp.has(TF_FASTRECOVERY)
         } else {

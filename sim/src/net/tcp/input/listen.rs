@@ -23,13 +23,19 @@ impl Inet {
     }
 
     /// Sorts a listener's segment by its flags.
-    pub(super) fn listen_input(&mut self, cx: &mut Cx<'_>, so: SoId, inc: &Conninfo, seg: Segment) {
+    pub(super) fn listen_input(
+        &mut self,
+        cx: &mut Cx<'_>,
+        so: SoId,
+        inc: &Conninfo,
+        seg: &mut Segment,
+    ) {
         let Some(listener) = self.listener(so) else {
             return;
         };
         match seg.flags & (TH_RST | TH_ACK | TH_SYN) {
             TH_ACK => self.listen_ack(cx, so, inc, seg, &listener),
-            flags if flags & TH_RST != 0 => self.tcp.syncache_chkrst(cx, inc, &seg),
+            flags if flags & TH_RST != 0 => self.tcp.syncache_chkrst(cx, inc, seg),
             flags if flags & TH_SYN == 0 => {}
             // RFC 9293 would have a reset, and so would `tcp_input_with_port` in three revisions of 15-CURRENT up
             // to 2025. That FreeBSD stays silent is what its suite holds, in all four scripts of
@@ -45,13 +51,13 @@ impl Inet {
         cx: &mut Cx<'_>,
         so: SoId,
         inc: &Conninfo,
-        seg: Segment,
+        seg: &mut Segment,
         listener: &Listener,
     ) {
-        let sc = match self.tcp.syncache_expand(cx, inc, &seg, listener) {
+        let sc = match self.tcp.syncache_expand(cx, inc, seg, listener) {
             Expand::Silent => return,
             Expand::Unknown => {
-                self.tcp.dropwithreset(cx, &seg, Reason::OpenPort);
+                self.tcp.dropwithreset(cx, seg, Reason::OpenPort);
                 return;
             }
             Expand::Found(sc) => sc,
@@ -62,7 +68,7 @@ impl Inet {
                 self.with_conn(new, cx, |conn| conn.do_segment(seg));
             }
             None if self.tcp.sysctl.syncache_rst_on_sock_fail != 0 => {
-                self.tcp.dropwithreset(cx, &seg, Reason::Unlimited);
+                self.tcp.dropwithreset(cx, seg, Reason::Unlimited);
             }
             None => {}
         }
@@ -74,7 +80,7 @@ impl Inet {
         cx: &mut Cx<'_>,
         so: SoId,
         inc: &Conninfo,
-        seg: Segment,
+        seg: &mut Segment,
         listener: &Listener,
     ) {
         if seg.has(TH_FIN) && self.tcp.sysctl.drop_synfin != 0 {
@@ -96,19 +102,19 @@ impl Inet {
             .by_pair
             .contains_key(&(seg.src.0, seg.dst.0));
         match (signed, seg.to.signature.is_some()) {
-            (true, true) if !self.tcp.md5_check(&seg) => return,
+            (true, true) if !self.tcp.md5_check(seg) => return,
             (true, false) if wanted => return,
             (false, true) => return,
             _ => {}
         }
-        let cookie = self.tfo_admit(so, inc, &seg);
-        if self.tcp.syncache_dup(cx, inc, &seg) {
+        let cookie = self.tfo_admit(so, inc, seg);
+        if self.tcp.syncache_dup(cx, inc, seg) {
             if cookie.is_some() {
                 self.tcp.tfo_released.push(so);
             }
             return;
         }
-        let mut sc = self.tcp.syncache_new(cx, inc, &seg, listener);
+        let mut sc = self.tcp.syncache_new(cx, inc, seg, listener);
         match cookie {
             Some(Some(Cookie::Valid(cookie))) => self.tfo_open(cx, so, sc, seg, cookie),
             Some(other) => {
@@ -148,7 +154,7 @@ impl Inet {
 
     /// The cookie is good: the connection exists at once, and the SYN's text is taken
     /// (`syncache_tfo_expand`).
-    fn tfo_open(&mut self, cx: &mut Cx<'_>, so: SoId, sc: Sc, seg: Segment, cookie: u64) {
+    fn tfo_open(&mut self, cx: &mut Cx<'_>, so: SoId, sc: Sc, seg: &mut Segment, cookie: u64) {
         let Some(new) = self.syncache_socket(cx, so, &sc) else {
             // Unlike a completed handshake's failure this one is silent: syncache_add has no socket to
             // return and tcp_input takes that for an entry made.

@@ -40,8 +40,8 @@ pub(crate) enum Exit {
 }
 
 /// A segment on its way through a connection.
-pub(crate) struct Pass {
-    pub(crate) seg: Segment,
+pub(crate) struct Pass<'s> {
+    pub(crate) seg: &'s mut Segment,
     /// `thflags`: the flags that still count.
     pub(crate) flags: u16,
     /// `tiwin`: the peer's window, scaled.
@@ -56,7 +56,7 @@ pub(crate) struct Pass {
     pub(crate) pulled: u32,
 }
 
-impl Pass {
+impl Pass<'_> {
     pub(crate) fn has(&self, flags: u16) -> bool {
         self.flags & flags != 0
     }
@@ -89,7 +89,7 @@ impl Inet {
     pub fn tcp_input_port(&mut self, cx: &mut Cx<'_>, packet: IpPacket, port: u16) {
         self.tcp.stat.rcvtotal += 1;
         let accept = self.tcp.accept();
-        let seg = match Segment::parse(packet, port, accept) {
+        let mut seg = match Segment::parse(packet, port, accept) {
             Ok(seg) => seg,
             Err(error) => {
                 let stat = &mut self.tcp.stat;
@@ -104,7 +104,7 @@ impl Inet {
         if seg.src.0.is_unspecified() {
             return;
         }
-        self.tcp_dispatch(cx, seg);
+        self.tcp_dispatch(cx, &mut seg);
         if !self.tcp.tfo_released.is_empty() {
             self.release_tfo();
         }
@@ -131,26 +131,26 @@ impl Inet {
         }
     }
 
-    fn tcp_dispatch(&mut self, cx: &mut Cx<'_>, seg: Segment) {
+    fn tcp_dispatch(&mut self, cx: &mut Cx<'_>, seg: &mut Segment) {
         let inc = Conninfo {
             faddr: seg.src.0,
             laddr: seg.dst.0,
             fport: seg.src.1,
             lport: seg.dst.1,
         };
-        let mut owner = self.owner(&inc, &seg, true);
+        let mut owner = self.owner(&inc, seg, true);
         if let Owner::TimeWait(so) = owner {
-            let again = self.with_conn(so, cx, |conn| conn.twcheck(&seg));
+            let again = self.with_conn(so, cx, |conn| conn.twcheck(seg));
             if again != Some(true) {
                 return;
             }
-            owner = self.owner(&inc, &seg, true);
+            owner = self.owner(&inc, seg, true);
         }
         match owner {
-            Owner::None | Owner::TimeWait(_) => self.no_connection(cx, &seg),
+            Owner::None | Owner::TimeWait(_) => self.no_connection(cx, seg),
             Owner::Ignored => {}
             Owner::Closed(so) => {
-                self.with_conn(so, cx, |conn| conn.dropwithreset(&seg, Reason::ClosedPort));
+                self.with_conn(so, cx, |conn| conn.dropwithreset(seg, Reason::ClosedPort));
             }
             Owner::Listen(so) => self.listen_input(cx, so, &inc, seg),
             Owner::Conn(so) => self.conn_input(cx, so, seg),
@@ -168,11 +168,11 @@ impl Inet {
     }
 
     /// A segment of a connection that is beyond listening.
-    pub(crate) fn conn_input(&mut self, cx: &mut Cx<'_>, so: SoId, seg: Segment) {
+    pub(crate) fn conn_input(&mut self, cx: &mut Cx<'_>, so: SoId, seg: &mut Segment) {
         self.with_conn(so, cx, |conn| {
             if conn.tp.t_port != seg.port {
-                conn.dropwithreset(&seg, Reason::ClosedPort);
-            } else if !conn.tp.has(TF_SIGNATURE) || conn.tcp.md5_check(&seg) {
+                conn.dropwithreset(seg, Reason::ClosedPort);
+            } else if !conn.tp.has(TF_SIGNATURE) || conn.tcp.md5_check(seg) {
                 conn.do_segment(seg);
             }
         });

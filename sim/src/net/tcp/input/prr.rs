@@ -28,7 +28,7 @@ impl Conn<'_, '_> {
     /// the bookkeeping of the acknowledgement: one that covers eight segments lets as many go at once.
     pub(super) fn prr_ack(&mut self, pass: &Pass) {
         let maxseg = i64::from(self.maxseg().max(1));
-        let sack = self.is_sack_recovery(&pass.seg);
+        let sack = self.is_sack_recovery(pass.seg);
         let tp = &self.tp;
         let congestion_only = tp.has(TF_CONGRECOVERY) && !tp.has(TF_FASTRECOVERY);
         let (delivered, pipe) = if sack || congestion_only {

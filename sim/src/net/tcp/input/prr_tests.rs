@@ -38,7 +38,7 @@ fn grant(step: Step) -> i64 {
         tp.sackhint.delivered_data = step.now;
         assert_eq!(conn.maxseg(), SEGMENT);
         let pass = Pass {
-            seg: report(0, &[(1, 2)]),
+            seg: &mut report(0, &[(1, 2)]),
             flags: 0,
             win: 0,
             needoutput: false,
@@ -126,7 +126,7 @@ fn the_window_is_a_segment_at_least() {
         tp.snd_ssthresh = 0;
         tp.sackhint.delivered_data = 5_000;
         let pass = Pass {
-            seg: report(0, &[]),
+            seg: &mut report(0, &[]),
             flags: 0,
             win: 0,
             needoutput: false,

@@ -20,7 +20,7 @@ use crate::net::sockbuf::SB_AUTOSIZE;
 
 impl Conn<'_, '_> {
     /// Processes a segment of this connection.
-    pub(crate) fn do_segment(&mut self, seg: Segment) {
+    pub(crate) fn do_segment(&mut self, seg: &mut Segment) {
         let win = u32::from(seg.win) << self.tp.snd_scale;
         let mut pass = Pass {
             flags: seg.flags,
@@ -43,10 +43,9 @@ impl Conn<'_, '_> {
             Err(Exit::CheckDelack) => self.check_delack(),
             Err(Exit::Drop) => {}
             Err(Exit::DropAfterAck) => self.drop_after_ack(&pass),
-            Err(Exit::DropWithReset(reason)) => self.dropwithreset(&pass.seg, reason),
+            Err(Exit::DropWithReset(reason)) => self.dropwithreset(pass.seg, reason),
             Err(Exit::ResetClosed) => {
-                self.tcp
-                    .dropwithreset(self.cx, &pass.seg, Reason::Unlimited);
+                self.tcp.dropwithreset(self.cx, pass.seg, Reason::Unlimited);
             }
         }
     }
@@ -97,7 +96,7 @@ impl Conn<'_, '_> {
             return Err(Exit::DropWithReset(Reason::Unlimited));
         }
         self.tp.t_rcvtime = self.ticks();
-        if self.ecn_input_segment(&pass.seg) {
+        if self.ecn_input_segment(pass.seg) {
             self.cc_cong_signal(Some(ack), Signal::Ecn);
         }
         if self.tp.has2(TF2_PROC_SACK_PROHIBIT) {
@@ -253,7 +252,7 @@ impl Conn<'_, '_> {
         {
             self.so.so_rcv.sb_flags &= !SB_AUTOSIZE;
         }
-        self.append_text(&mut pass.seg);
+        self.append_text(pass.seg);
         self.cx.wakeup(self.so.id, SoWait::Rcv);
         if self.delay_ack(tlen) {
             self.tp.set(TF_DELACK);
@@ -286,7 +285,7 @@ impl Conn<'_, '_> {
         let ack = pass.seg.ack;
         let wrong = self.tp.snd_una.gt(ack) || ack.gt(self.tp.snd_max);
         if self.tp.t_state == State::SynReceived && pass.has(TH_ACK) && wrong {
-            self.dropwithreset(&pass.seg, Reason::OpenPort);
+            self.dropwithreset(pass.seg, Reason::OpenPort);
             return;
         }
         self.tp.set(TF_ACKNOW);

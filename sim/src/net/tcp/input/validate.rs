@@ -58,7 +58,7 @@ impl Conn<'_, '_> {
             return;
         }
         if !exact && self.tcp.sysctl.insecure_rst == 0 {
-            self.challenge_ack(&pass.seg);
+            self.challenge_ack(pass.seg);
             return;
         }
         self.tcp.stat.drops += 1;
@@ -84,7 +84,7 @@ impl Conn<'_, '_> {
             self.drop_connection(Some(Errno::ECONNRESET));
         } else {
             self.ecn_input_syn_sent(pass.flags, pass.seg.tos);
-            self.challenge_ack(&pass.seg);
+            self.challenge_ack(pass.seg);
         }
         Err(Exit::Drop)
     }
