@@ -78,22 +78,24 @@ pub struct EtherHeader {
 impl EtherHeader {
     /// The header and payload of `frame`, or `None` where it is shorter than a header.
     pub fn parse(frame: &[u8]) -> Option<(Self, &[u8])> {
-        let (header, payload) = frame.split_first_chunk::<ETHER_HDR_LEN>()?;
-        let mac = |at: usize| MacAddr(std::array::from_fn(|i| header[at + i]));
+        let (dst, rest) = frame.split_first_chunk()?;
+        let (src, rest) = rest.split_first_chunk()?;
+        let (kind, payload) = rest.split_first_chunk()?;
         let header = Self {
-            dst: mac(0),
-            src: mac(6),
-            kind: u16::from_be_bytes([header[12], header[13]]),
+            dst: MacAddr(*dst),
+            src: MacAddr(*src),
+            kind: u16::from_be_bytes(*kind),
         };
         Some((header, payload))
     }
 
     /// The header's bytes.
     pub fn bytes(self) -> [u8; ETHER_HDR_LEN] {
-        let (d, s, k) = (self.dst.0, self.src.0, self.kind.to_be_bytes());
-        [
-            d[0], d[1], d[2], d[3], d[4], d[5], s[0], s[1], s[2], s[3], s[4], s[5], k[0], k[1],
-        ]
+        let mut data = [0; ETHER_HDR_LEN];
+        data[..6].copy_from_slice(&self.dst.0);
+        data[6..12].copy_from_slice(&self.src.0);
+        data[12..].copy_from_slice(&self.kind.to_be_bytes());
+        data
     }
 
     /// The frame of this header and `payload`.

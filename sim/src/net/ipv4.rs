@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::checksum::in_cksum;
+use super::checksum::{in_cksum, in_cksum_hdr};
 use super::packet::{IpPacket, Mbuf};
 
 /// Length of a header without options, in bytes.
@@ -67,7 +67,11 @@ impl Ipv4Header {
             return Err(Ipv4Bad::HeaderLength);
         }
         let header = data.get(..hlen).ok_or(Ipv4Bad::HeaderLength)?;
-        if in_cksum(header) != 0 {
+        let sum = match hlen {
+            IPV4_HDR_LEN => in_cksum_hdr(h),
+            _ => in_cksum(header),
+        };
+        if sum != 0 {
             return Err(Ipv4Bad::Checksum);
         }
         let total = usize::from(u16::from_be_bytes([h[2], h[3]]));
@@ -151,7 +155,7 @@ impl Ipv4Header {
         data[9] = self.proto;
         data[12..16].copy_from_slice(&self.src.octets());
         data[16..].copy_from_slice(&self.dst.octets());
-        let sum = in_cksum(&data).to_be_bytes();
+        let sum = in_cksum_hdr(&data).to_be_bytes();
         data[10..12].copy_from_slice(&sum);
         data
     }

@@ -134,11 +134,11 @@ impl Mbuf {
     }
 
     /// Puts a header before the bytes; moves them only where there is no room.
-    pub fn prepend(&mut self, header: &[u8]) {
+    pub fn prepend<const N: usize>(&mut self, header: &[u8; N]) {
         let room = self.buf.get_mut(..self.start).unwrap_or_default();
-        if let Some(at) = room.len().checked_sub(header.len()) {
-            room[at..].copy_from_slice(header);
-            self.start = at;
+        if let Some(place) = room.last_chunk_mut() {
+            *place = *header;
+            self.start -= N;
         } else {
             let csum = self.csum;
             *self = Self::of(ROOM, &[header, self]);
@@ -186,7 +186,9 @@ impl Mbuf {
 
     /// The bytes alone.
     pub fn into_vec(mut self) -> Vec<u8> {
-        self.buf.drain(..self.start);
+        if self.start > 0 {
+            self.buf.drain(..self.start);
+        }
         self.buf
     }
 }
@@ -243,7 +245,7 @@ impl OutPacket {
     }
 
     /// A packet of an IP header and what a transport sends.
-    pub fn with_header(header: &[u8], mut payload: Mbuf) -> Self {
+    pub fn with_header<const N: usize>(header: &[u8; N], mut payload: Mbuf) -> Self {
         payload.prepend(header);
         Self(payload)
     }
