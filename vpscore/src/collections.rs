@@ -136,11 +136,13 @@ impl<T> List<T> {
     }
 
     /// The items.
+    #[inline]
     pub fn as_slice(&self) -> &[T] {
         self.0.as_slice()
     }
 
     /// The items, to be changed in place.
+    #[inline]
     pub fn as_mut_slice(&mut self) -> &mut [T] {
         self.0.as_mut_slice()
     }
@@ -184,22 +186,19 @@ impl<T: Copy> List<T> {
         Ok(())
     }
 
-    /// Appends a copy of the first `n` items of `items`; needs room for all of them.
-    ///
-    /// For few items of a number known only when it runs: all are copied, by a length known to the
-    /// compiler, and those too many are taken back, which is cheaper.
+    /// Appends `n` copies of `item`, all or none.
     ///
     /// # Errors
     /// [`NoMemory`].
-    #[inline]
-    pub fn extend_part<const N: usize>(
-        &mut self,
-        items: &[T; N],
-        n: usize,
-    ) -> Result<(), NoMemory> {
-        let surplus = N.saturating_sub(n);
-        self.extend(items)?;
-        self.0.truncate(self.0.len().saturating_sub(surplus));
+    pub fn extend_filled(&mut self, item: T, n: usize) -> Result<(), NoMemory> {
+        self.reserve(n)?;
+        #[cfg(no_global_oom_handling)]
+        for _ in 0..n {
+            self.push_reserved(item).map_err(|_| NoMemory)?;
+        }
+        // Into room reserved, as above.
+        #[cfg(not(no_global_oom_handling))]
+        self.0.resize(self.0.len().saturating_add(n), item);
         Ok(())
     }
 
@@ -208,10 +207,8 @@ impl<T: Copy> List<T> {
     /// # Errors
     /// [`NoMemory`].
     pub fn filled(item: T, n: usize) -> Result<Self, NoMemory> {
-        let mut list = Self::with_capacity(n)?;
-        for _ in 0..n {
-            list.push_reserved(item).map_err(|_| NoMemory)?;
-        }
+        let mut list = Self::new();
+        list.extend_filled(item, n)?;
         Ok(list)
     }
 

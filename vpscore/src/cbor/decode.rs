@@ -13,6 +13,8 @@ const TEXT: u8 = 3;
 const ARRAY: u8 = 4;
 const MAP: u8 = 5;
 const TAG: u8 = 6;
+/// The longest head.
+const HEAD_MAX: usize = 9;
 /// First byte of `false`; `true` follows it.
 const FALSE: u64 = 20;
 const TRUE: u64 = 21;
@@ -86,7 +88,16 @@ impl<'b> Decoder<'b> {
     ///
     /// # Errors
     /// As for every method here, the encoding's faults, and [`Fault::Type`] for another item.
+    #[inline(always)]
     pub fn uint(&mut self) -> Result<u64, Error> {
+        match self.quick(UINT) {
+            Some(value) => Ok(value),
+            None => self.any_uint(),
+        }
+    }
+
+    #[inline(never)]
+    fn any_uint(&mut self) -> Result<u64, Error> {
         let at = self.offset;
         match self.head()? {
             (UINT, value) => Ok(value),
@@ -99,7 +110,18 @@ impl<'b> Decoder<'b> {
     ///
     /// # Errors
     /// [`Fault::Range`] where it does not fit 64 bits.
+    #[inline(always)]
     pub fn int(&mut self) -> Result<i64, Error> {
+        let at = self.offset;
+        match self.quick(UINT).map(i64::try_from) {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(_)) => Err(Error::at(Fault::Range, at)),
+            None => self.any_int(),
+        }
+    }
+
+    #[inline(never)]
+    fn any_int(&mut self) -> Result<i64, Error> {
         let at = self.offset;
         let (major, argument) = self.head()?;
         let magnitude = i64::try_from(argument);
@@ -115,7 +137,11 @@ impl<'b> Decoder<'b> {
     ///
     /// # Errors
     /// [`Fault::Truncated`] where its length reaches past the input.
+    #[inline]
     pub fn bytes(&mut self) -> Result<&'b [u8], Error> {
+        if let Some(length) = self.quick(BYTES) {
+            return self.take(length);
+        }
         let at = self.offset;
         match self.head()? {
             (BYTES, length) => self.take(length),
@@ -142,6 +168,7 @@ impl<'b> Decoder<'b> {
     ///
     /// # Errors
     /// [`Fault::Type`] for another item.
+    #[inline]
     pub fn bool(&mut self) -> Result<bool, Error> {
         let at = self.offset;
         match self.head()? {
@@ -257,7 +284,10 @@ impl<'b> Decoder<'b> {
     /// A map key that follows `last`.
     fn key(&mut self, last: Option<u64>) -> Result<u64, Error> {
         let at = self.offset;
-        let (major, key) = self.head()?;
+        let (major, key) = match self.quick(UINT) {
+            Some(key) => (UINT, key),
+            None => self.head()?,
+        };
         if major != UINT {
             return Err(Error::at(Fault::KeyType, at));
         }
@@ -269,6 +299,9 @@ impl<'b> Decoder<'b> {
 
     fn open(&mut self, wanted: u8, bytes_per_item: usize) -> Result<usize, Error> {
         let at = self.offset;
+        if let Some(length) = self.quick(wanted) {
+            return self.enter(length, bytes_per_item, at);
+        }
         let (major, length) = self.head()?;
         if major != wanted {
             return Err(Error::at(Fault::Type, at));
@@ -291,7 +324,34 @@ impl<'b> Decoder<'b> {
         }
     }
 
+    /// The argument of the next item's head, where that is of type `major` and in its shortest form and
+    /// has some bytes behind it; otherwise reads nothing. All but the last of a record's are such.
+    #[inline]
+    fn quick(&mut self, major: u8) -> Option<u64> {
+        let [first, argument @ ..] = self.rest.first_chunk::<HEAD_MAX>()?;
+        let low = first & 0x1f;
+        if first >> 5 != major {
+            return None;
+        }
+        let all = u64::from_be_bytes(*argument);
+        let (value, least, length) = match low {
+            0..24 => (low.into(), 0, 1),
+            24 => (all >> 56, 24, 2),
+            25 => (all >> 48, 0x100, 3),
+            26 => (all >> 32, 0x1_0000, 5),
+            27 => (all, 0x1_0000_0000, HEAD_MAX),
+            _ => return None,
+        };
+        if value < least {
+            return None;
+        }
+        self.rest = self.rest.get(length..)?;
+        self.offset = self.offset.wrapping_add(length);
+        Some(value)
+    }
+
     /// The head of the next item: major type and argument.
+    #[inline(never)]
     fn head(&mut self) -> Result<(u8, u64), Error> {
         let at = self.offset;
         let fault = |fault| Error::at(fault, at);
@@ -377,16 +437,21 @@ impl MapReader<'_, '_> {
     ///
     /// # Errors
     /// [`Fault::MissingKey`], or the value's own fault.
+    #[inline(always)]
     pub fn required<T: Decode>(&mut self, key: u64) -> Result<T, Error> {
         let at = self.decoder.offset;
-        let value = self.optional(key)?;
-        value.ok_or_else(|| Error::at(Fault::MissingKey, at).within(self.schema, Some(key)))
+        if !self.reach(key)? {
+            return Err(Error::at(Fault::MissingKey, at).within(self.schema, Some(key)));
+        }
+        self.peeked = None;
+        T::decode(self.decoder).map_err(|e| e.within(self.schema, Some(key)))
     }
 
     /// The field under `key`, or `None` where it is absent.
     ///
     /// # Errors
     /// The value's own fault, or that of an unknown key before it.
+    #[inline(always)]
     pub fn optional<T: Decode>(&mut self, key: u64) -> Result<Option<T>, Error> {
         if !self.reach(key)? {
             return Ok(None);
@@ -410,7 +475,42 @@ impl MapReader<'_, '_> {
     }
 
     /// Reads keys up to `key`; whether it is there.
+    #[inline(always)]
     fn reach(&mut self, key: u64) -> Result<bool, Error> {
+        if self.follows(key) {
+            return Ok(true);
+        }
+        self.search(key)
+    }
+
+    /// Reads `key` if it has been peeked at or is the very next; otherwise reads nothing. Nearly every key is.
+    #[inline]
+    fn follows(&mut self, key: u64) -> bool {
+        if self.peeked.is_some() {
+            return self.peeked == Some(key);
+        }
+        let decoder = &mut *self.decoder;
+        let (length, rest) = match (key, decoder.rest) {
+            (0..24, [first, rest @ ..]) if u64::from(*first) == key => (1, rest),
+            (24..0x100, [0x18, second, rest @ ..]) if u64::from(*second) == key => (2, rest),
+            _ => return false,
+        };
+        let (Some(left), true) = (
+            self.left.checked_sub(1),
+            self.last.is_none_or(|last| last < key),
+        ) else {
+            return false;
+        };
+        self.left = left;
+        self.last = Some(key);
+        decoder.rest = rest;
+        decoder.offset = decoder.offset.wrapping_add(length);
+        true
+    }
+
+    /// [`reach`](Self::reach) of any key.
+    #[inline(never)]
+    fn search(&mut self, key: u64) -> Result<bool, Error> {
         loop {
             let next = match self.peeked {
                 Some(next) => next,

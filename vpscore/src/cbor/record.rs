@@ -36,6 +36,16 @@ pub trait Encode {
     /// [`NoMemory`].
     fn encode(&self, to: &mut Encoder<'_>) -> Result<(), NoMemory>;
 
+    /// Writes it after the key of a map: the same bytes as those of key and value one by one.
+    ///
+    /// # Errors
+    /// [`NoMemory`].
+    #[inline(always)]
+    fn encode_keyed(&self, key: u64, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
+        to.uint(key)?;
+        self.encode(to)
+    }
+
     /// Whether a reader would accept what [`encode`](Self::encode) writes: the bounds and checks of every
     /// record in it.
     ///
@@ -115,19 +125,22 @@ impl<T: Encode + Decode> Field for T {
     const TYPE: TypeInfo = <T as Decode>::TYPE;
     const OPTIONAL: bool = false;
 
+    #[inline]
     fn present(&self) -> bool {
         true
     }
 
+    #[inline(always)]
     fn encode_field(&self, key: u64, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
-        to.uint(key)?;
-        self.encode(to)
+        self.encode_keyed(key, to)
     }
 
+    #[inline]
     fn field_valid(&self) -> Result<(), Breach> {
         self.valid()
     }
 
+    #[inline(always)]
     fn decode_field(key: u64, from: &mut MapReader<'_, '_>) -> Result<Self, Error> {
         from.required(key)
     }
@@ -137,13 +150,15 @@ impl<T: Encode + Decode> Field for Option<T> {
     const TYPE: TypeInfo = <T as Decode>::TYPE;
     const OPTIONAL: bool = true;
 
+    #[inline]
     fn present(&self) -> bool {
         self.is_some()
     }
 
+    #[inline(always)]
     fn encode_field(&self, key: u64, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
         match self {
-            Some(value) => value.encode_field(key, to),
+            Some(value) => value.encode_keyed(key, to),
             None => Ok(()),
         }
     }
@@ -152,22 +167,30 @@ impl<T: Encode + Decode> Field for Option<T> {
         self.as_ref().map_or(Ok(()), Encode::valid)
     }
 
+    #[inline(always)]
     fn decode_field(key: u64, from: &mut MapReader<'_, '_>) -> Result<Self, Error> {
         from.optional(key)
     }
 }
 
 macro_rules! integers {
-    ($read:ident, $wide:ty, $info:expr; $($ty:ty)*) => {$(
+    ($read:ident, $keyed:ident, $wide:ty, $info:expr; $($ty:ty)*) => {$(
         impl Encode for $ty {
+            #[inline]
             fn encode(&self, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
                 to.$read(<$wide>::from(*self))
+            }
+
+            #[inline(always)]
+            fn encode_keyed(&self, key: u64, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
+                to.$keyed(key, <$wide>::from(*self))
             }
         }
 
         impl Decode for $ty {
             const TYPE: TypeInfo = $info(<$ty>::MIN as $wide, <$ty>::MAX as $wide);
 
+            #[inline(always)]
             fn decode(from: &mut Decoder<'_>) -> Result<Self, Error> {
                 let at = from.offset();
                 <$ty>::try_from(from.$read()?).map_err(|_| Error::at(Fault::Range, at))
@@ -180,10 +203,11 @@ const fn unsigned(_min: u64, max: u64) -> TypeInfo {
     TypeInfo::Uint(max)
 }
 
-integers!(uint, u64, unsigned; u8 u16 u32 u64);
-integers!(int, i64, TypeInfo::Int; i8 i16 i32 i64);
+integers!(uint, keyed_uint, u64, unsigned; u8 u16 u32 u64);
+integers!(int, keyed_int, i64, TypeInfo::Int; i8 i16 i32 i64);
 
 impl Encode for bool {
+    #[inline]
     fn encode(&self, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
         to.bool(*self)
     }
@@ -202,11 +226,17 @@ impl Encode for Duration {
     fn encode(&self, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
         to.uint(self.as_nanos())
     }
+
+    #[inline(always)]
+    fn encode_keyed(&self, key: u64, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
+        to.keyed_uint(key, self.as_nanos())
+    }
 }
 
 impl Decode for Duration {
     const TYPE: TypeInfo = TypeInfo::Uint(u64::MAX);
 
+    #[inline(always)]
     fn decode(from: &mut Decoder<'_>) -> Result<Self, Error> {
         from.uint().map(Self::from_nanos)
     }
@@ -486,8 +516,9 @@ macro_rules! record {
                 &self,
                 to: &mut $crate::cbor::Encoder<'_>,
             ) -> Result<(), $crate::collections::NoMemory> {
-                let present = [$($crate::cbor::Field::present(&self.$field)),*];
-                to.map(present.iter().filter(|is| **is).count())?;
+                let present = 0_usize
+                    $(.wrapping_add($crate::cbor::Field::present(&self.$field).into()))*;
+                to.map(present)?;
                 $($crate::cbor::Field::encode_field(&self.$field, $key, to)?;)*
                 Ok(())
             }
@@ -564,6 +595,15 @@ macro_rules! codes {
                 to: &mut $crate::cbor::Encoder<'_>,
             ) -> Result<(), $crate::collections::NoMemory> {
                 to.uint($crate::cbor::Code::code(*self))
+            }
+
+            #[inline(always)]
+            fn encode_keyed(
+                &self,
+                key: u64,
+                to: &mut $crate::cbor::Encoder<'_>,
+            ) -> Result<(), $crate::collections::NoMemory> {
+                to.keyed_uint(key, $crate::cbor::Code::code(*self))
             }
         }
 

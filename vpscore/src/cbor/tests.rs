@@ -285,3 +285,107 @@ fn codes_that_name_nothing_are_out_of_range() {
         Err(Fault::Range)
     );
 }
+
+#[test]
+fn key_and_value_at_once_are_the_bytes_of_both_wherever_the_list_grows() {
+    let numbers = [0, 23, 24, 255, 256, 65535, 65536, u64::from(u32::MAX) + 1];
+    let (mut one_by_one, mut at_once) = (List::new(), List::new());
+    for list in [&mut one_by_one, &mut at_once] {
+        list.extend(b"before").unwrap();
+    }
+    let mut to = Encoder::new(&mut at_once);
+    for (n, key) in numbers.into_iter().cycle().take(2000).enumerate() {
+        let value = numbers[n / numbers.len() % numbers.len()];
+        let signed = !value.cast_signed();
+        to.keyed_uint(key, value).unwrap();
+        to.keyed_int(key, signed).unwrap();
+        for part in [
+            encode(|e| e.uint(key)),
+            encode(|e| e.uint(value)),
+            encode(|e| e.uint(key)),
+            encode(|e| e.int(signed)),
+        ] {
+            one_by_one.extend(&part).unwrap();
+        }
+        if n % 100 == 0 {
+            to.bytes(&[7; 700]).unwrap();
+            one_by_one.extend(&encode(|e| e.bytes(&[7; 700]))).unwrap();
+        }
+    }
+    drop(to);
+    assert_eq!(at_once, one_by_one);
+}
+
+/// What a method of the decoder says of the front of `bytes`, and where it stops.
+fn read<'b, T>(
+    bytes: &'b [u8],
+    method: impl FnOnce(&mut Decoder<'b>) -> Result<T, Error>,
+) -> (Result<T, Error>, usize) {
+    let mut decoder = Decoder::new(bytes);
+    let result = method(&mut decoder);
+    (result, decoder.offset())
+}
+
+#[test]
+fn a_head_is_read_alike_at_the_end_of_the_input_and_before_it() {
+    for first in 0..=u8::MAX {
+        for second in [0, 1, 23, 24, 255] {
+            let mut bytes = [0; 16];
+            bytes[0] = first;
+            bytes[1] = second;
+            let alone = match first & 0x1f {
+                24 => &bytes[..2],
+                25 => &bytes[..3],
+                26 => &bytes[..5],
+                27 => continue,
+                _ => &bytes[..1],
+            };
+            let why = std::format!("{alone:?}");
+            let same = |a: (Result<u64, Error>, usize), b| assert_eq!(a, b, "{why}");
+            same(read(alone, Decoder::uint), read(&bytes, Decoder::uint));
+            let int = |d: &mut Decoder<'_>| d.int().map(i64::cast_unsigned);
+            same(read(alone, int), read(&bytes, int));
+            let bool = |d: &mut Decoder<'_>| d.bool().map(u64::from);
+            same(read(alone, bool), read(&bytes, bool));
+        }
+    }
+    // An argument of eight bytes, which nothing need follow.
+    let long = [0x1b, 0, 0, 0, 1, 0, 0, 0, 0];
+    assert_eq!(read(&long, Decoder::uint), (Ok(1 << 32), 9));
+    let short = [0x1b, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff];
+    let refused = Err(Error::at(Fault::NotShortest, 0));
+    assert_eq!(read(&short, Decoder::uint), (refused, 0));
+    let far = [0x1b, 0x80, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(read(&far, Decoder::int).0, Err(Error::at(Fault::Range, 0)));
+}
+
+#[test]
+fn fields_are_found_whatever_is_absent_before_them() {
+    for (delta, extra) in [(None, None), (Some(-1), None), (None, Some(false))] {
+        let value = Sample {
+            delta,
+            extra,
+            ..sample()
+        };
+        let bytes = encode_to_list(&value).unwrap();
+        assert_eq!(decode_all::<Sample>(bytes.as_slice()), Ok(value));
+    }
+}
+
+#[test]
+fn a_key_twice_or_out_of_order_is_refused() {
+    let twice = [0xa2, 0x00, 0x01, 0x00, 0x01];
+    for (bytes, fault) in [
+        (twice, Fault::KeyOrder),
+        ([0xa2, 0x01, 0x01, 0x00, 0x01], Fault::MissingKey),
+        ([0xa2, 0x00, 0x01, 0x18, 0x00], Fault::NotShortest),
+    ] {
+        let error = decode_all::<Inner>(&bytes).unwrap_err();
+        assert_eq!(error.fault, fault, "{error}");
+    }
+    let mut decoder = Decoder::new(&twice);
+    let mut map = decoder.record(Inner::SCHEMA).unwrap();
+    assert_eq!(map.optional::<u8>(0), Ok(Some(1)));
+    let error = map.optional::<u8>(0).unwrap_err();
+    assert_eq!((error.fault, error.offset), (Fault::KeyOrder, 3));
+}

@@ -116,6 +116,11 @@ impl<const K: u16> Encode for Ref<K> {
     fn encode(&self, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
         self.0.encode(to)
     }
+
+    #[inline(always)]
+    fn encode_keyed(&self, key: u64, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
+        self.0.encode_keyed(key, to)
+    }
 }
 
 impl<const K: u16> Decode for Ref<K> {

@@ -40,11 +40,17 @@ impl Encode for Seq {
     fn encode(&self, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
         self.0.encode(to)
     }
+
+    #[inline(always)]
+    fn encode_keyed(&self, key: u64, to: &mut Encoder<'_>) -> Result<(), NoMemory> {
+        self.0.encode_keyed(key, to)
+    }
 }
 
 impl Decode for Seq {
     const TYPE: TypeInfo = <u32 as Decode>::TYPE;
 
+    #[inline(always)]
     fn decode(from: &mut Decoder<'_>) -> Result<Self, Error> {
         u32::decode(from).map(Self)
     }
