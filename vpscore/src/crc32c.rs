@@ -32,6 +32,11 @@ impl Crc32c {
                 crc ^= lookup(left, byte);
             }
         }
+        let (words, tail) = tail.as_chunks::<4>();
+        for [a, b, c, d] in words {
+            let [p, q, r, s] = crc.to_le_bytes();
+            crc = lookup(3, a ^ p) ^ lookup(2, b ^ q) ^ lookup(1, c ^ r) ^ lookup(0, d ^ s);
+        }
         for byte in tail {
             let [low, ..] = crc.to_le_bytes();
             crc = (crc >> 8) ^ lookup(0, low ^ byte);

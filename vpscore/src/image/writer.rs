@@ -110,19 +110,25 @@ impl<S: Sink, D: Digest> Writer<S, D> {
         self.flush_zeros()?;
         record.valid().map_err(WriteError::Invalid)?;
         let id = self.order.place(R::KIND).map_err(WriteError::Order)?;
-        let mut payload = core::mem::take(&mut self.scratch);
-        payload.clear();
-        record.encode(&mut Encoder::new(&mut payload))?;
+        // The record is encoded behind the room of its frame's header, so that both go as one piece.
+        let mut frame = core::mem::take(&mut self.scratch);
+        frame.clear();
+        frame.extend(&[0; FRAME_HEADER_LEN])?;
+        record.encode(&mut Encoder::new(&mut frame))?;
+        let parts = frame.as_mut_slice().split_first_chunk_mut();
+        let (header, payload) = parts.ok_or(WriteError::NoMemory)?;
         match u32::try_from(payload.len()) {
             Ok(length) if length <= FRAME_META_MAX => {}
             _ => return Err(WriteError::TooLong(R::SCHEMA)),
         }
+        *header = frame_header(R::KIND, id, &[], payload);
         let summary = record.summary();
         self.order
             .add(R::KIND, summary)
             .map_err(WriteError::Order)?;
-        self.frame(R::KIND, id, &[], payload.as_slice())?;
-        self.scratch = payload;
+        self.emit(frame.as_slice())?;
+        self.totals.frames = self.totals.frames.saturating_add(1);
+        self.scratch = frame;
         Ok(id)
     }
 
@@ -256,26 +262,7 @@ impl<S: Sink, D: Digest> Writer<S, D> {
         front: &[u8],
         payload: &[u8],
     ) -> Result<(), WriteError<S::Error>> {
-        let length = front.len().saturating_add(payload.len());
-        let length = u32::try_from(length).unwrap_or(u32::MAX);
-        let mut header = [0; FRAME_HEADER_LEN];
-        let fields = kind
-            .to_le_bytes()
-            .into_iter()
-            .chain([0; 2])
-            .chain(id.to_le_bytes())
-            .chain(length.to_le_bytes());
-        for (to, from) in header.iter_mut().zip(fields) {
-            *to = from;
-        }
-        if let Some((fields, check)) = header.split_last_chunk_mut::<4>() {
-            let mut crc = Crc32c::new();
-            crc.update(fields);
-            crc.update(front);
-            crc.update(payload);
-            *check = crc.value().to_le_bytes();
-        }
-        self.emit(&header)?;
+        self.emit(&frame_header(kind, id, front, payload))?;
         self.emit(front)?;
         self.emit(payload)?;
         self.totals.frames = self.totals.frames.saturating_add(1);
@@ -288,4 +275,28 @@ impl<S: Sink, D: Digest> Writer<S, D> {
         self.totals.bytes = self.totals.bytes.saturating_add(length);
         self.sink.write(bytes).map_err(WriteError::Sink)
     }
+}
+
+/// The header of a frame that holds `front` and then `payload`.
+fn frame_header(kind: u16, id: u32, front: &[u8], payload: &[u8]) -> [u8; FRAME_HEADER_LEN] {
+    let length = front.len().saturating_add(payload.len());
+    let length = u32::try_from(length).unwrap_or(u32::MAX);
+    let mut header = [0; FRAME_HEADER_LEN];
+    let fields = kind
+        .to_le_bytes()
+        .into_iter()
+        .chain([0; 2])
+        .chain(id.to_le_bytes())
+        .chain(length.to_le_bytes());
+    for (to, from) in header.iter_mut().zip(fields) {
+        *to = from;
+    }
+    if let Some((fields, check)) = header.split_last_chunk_mut::<4>() {
+        let mut crc = Crc32c::new();
+        crc.update(fields);
+        crc.update(front);
+        crc.update(payload);
+        *check = crc.value().to_le_bytes();
+    }
+    header
 }
