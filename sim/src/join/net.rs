@@ -48,6 +48,9 @@ pub enum Unmovable {
     Route(IfIndex),
     /// A socket that nobody has credentials for.
     Socket(SoId),
+    /// The socket, or an embryonic connection where none is named, breaks a rule by which every host
+    /// counts what comes to it: its address is gone, or it has the ends of another.
+    Census(Option<SoId>, Rule),
 }
 
 impl From<NoMemory> for Unmovable {

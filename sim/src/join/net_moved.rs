@@ -11,7 +11,7 @@ use vpscore::sock::Ceilings;
 use vpscore::time::Duration;
 
 use super::digest::{image_reader, image_writer};
-use super::net_sockets::{SocketRefs, capture_sockets, capture_syncaches};
+use super::net_sockets::{SocketRefs, capture_sockets};
 use super::net_stacks::{BuildError, BuiltStack, CaptureError, NetImage, capture_stacks};
 use crate::net::socket::Inet;
 use crate::net::vnet::Vnet;
@@ -141,7 +141,6 @@ fn image_of_all(stacks: &[&Vnet<Inet>], now: Instant) -> Result<(Vec<u8>, Socket
     })?;
     let stacks = (&stacks[..], &vnets[..]);
     let refs = capture_sockets(&mut w, stacks, |_, _| Some(ucred), now)?;
-    capture_syncaches(&mut w, stacks, |_, _| Some(ucred), now)?;
     Ok((w.finish()?.as_slice().to_vec(), refs))
 }
 

@@ -18,7 +18,8 @@
 use std::collections::BTreeMap;
 
 use vpscore::cbor::{Breach, Record};
-use vpscore::image::{InstanceRef, SocketRef, UcredRef, VnetRef};
+use vpscore::collections::NoMemory;
+use vpscore::image::{InstanceRef, SocketRef, UcredRef, VnetRef, WriteError};
 use vpscore::sock::{self, Ceilings, Census, SoQstate};
 
 use super::digest::ImageWriter;
@@ -54,28 +55,93 @@ pub(super) fn local(stack: &Vnet<Inet>, now: Instant) -> Instant {
     stack.suspended_at.unwrap_or_else(|| stack.local(now))
 }
 
-/// Writes the internet sockets of `stacks`, of which `vnets` are the references. `cred` knows the
-/// credentials of a socket; of one that no process holds any more, those it was made with.
+/// What is written, counted as a target will count it: what no host would take is refused here.
+struct Counted {
+    census: Census,
+    /// The stack of each object, and the socket where it is one.
+    whose: BTreeMap<u32, (usize, Option<SoId>)>,
+}
+
+impl Counted {
+    /// The addresses of all stacks. What only some hosts forbid, they refuse themselves.
+    fn of(stacks: &Stacks<'_>, vnets: &[VnetRef]) -> Result<Self, CaptureError> {
+        let mut census = Census::new(Ceilings {
+            soacceptqueue: u32::MAX,
+            ..Ceilings::MOST
+        });
+        for ((_, stack), vnet) in stacks.iter().zip(vnets) {
+            count_addresses(&mut census, vnet.id(), stack).map_err(WriteError::from)?;
+        }
+        let whose = BTreeMap::new();
+        Ok(Self { census, whose })
+    }
+
+    fn socket(
+        &mut self,
+        object: u32,
+        (at, so): (usize, SoId),
+        record: &sock::Socket,
+    ) -> Result<(), CaptureError> {
+        self.whose.insert(object, (at, Some(so)));
+        let counted = self.census.socket(object, record);
+        counted.map_err(|offence| refused(&self.whose, offence))
+    }
+
+    fn syncache(
+        &mut self,
+        object: u32,
+        at: usize,
+        record: &sock::Syncache,
+    ) -> Result<(), CaptureError> {
+        self.whose.insert(object, (at, None));
+        let counted = self.census.syncache(object, record);
+        counted.map_err(|offence| refused(&self.whose, offence))
+    }
+
+    fn finish(self) -> Result<(), CaptureError> {
+        let counted = self.census.finish();
+        counted.map_err(|offence| refused(&self.whose, offence))
+    }
+}
+
+fn refused(whose: &BTreeMap<u32, (usize, Option<SoId>)>, offence: sock::Offence) -> CaptureError {
+    let (at, so) = whose.get(&offence.object).copied().unwrap_or_default();
+    CaptureError::Unmovable(at, Unmovable::Census(so, offence.rule))
+}
+
+fn count_addresses(census: &mut Census, vnet: u32, stack: &Vnet<Inet>) -> Result<(), NoMemory> {
+    for ifa in stack.ip.ifnets().flat_map(|(_, ifnet)| &ifnet.addrs) {
+        census.address(vnet, in_addr(ifa.addr), ifa.prefix_len)?;
+    }
+    Ok(())
+}
+
+/// Writes the internet sockets of `stacks`, of which `vnets` are the references, and their embryonic
+/// connections. `cred` knows the credentials of a socket; of one that no process holds any more, those it
+/// was made with; of an embryonic connection, those of its listener.
 ///
 /// # Errors
-/// [`Unmovable::Socket`] where it does not know them.
+/// [`Unmovable::Socket`] where it does not know them, [`Unmovable::Census`] where no host would take what
+/// was written.
 pub fn capture_sockets(
     w: &mut ImageWriter,
     (stacks, vnets): (&Stacks<'_>, &[VnetRef]),
-    cred: impl Fn(VnetRef, SoId) -> Option<UcredRef>,
+    cred: impl Fn(VnetRef, Option<SoId>) -> Option<UcredRef>,
     now: Instant,
 ) -> Result<SocketRefs, CaptureError> {
+    let mut counted = Counted::of(stacks, vnets)?;
     let mut refs = SocketRefs::new();
     for (at, ((_, stack), vnet)) in stacks.iter().zip(vnets).enumerate() {
         let unmovable = |what| CaptureError::Unmovable(at, what);
         for entry in stack.transports.by_age() {
             let id = entry.so.id;
-            let so_cred = cred(*vnet, id).ok_or(unmovable(Unmovable::Socket(id)))?;
+            let so_cred = cred(*vnet, Some(id)).ok_or(unmovable(Unmovable::Socket(id)))?;
             let known = |so: SoId| refs.get(&(*vnet, so)).copied();
             let (record, streams) =
                 socket_record(stack, entry, (*vnet, so_cred), known, local(stack, now))
                     .map_err(unmovable)?;
             let so: SocketRef = w.put(&record)?;
+            counted.socket(so.id(), (at, id), &record)?;
             for (stream, bytes) in (0_u32..).zip(&streams) {
                 if !bytes.is_empty() {
                     w.stream(stream, bytes)?;
@@ -84,29 +150,19 @@ pub fn capture_sockets(
             refs.insert((*vnet, id), so);
         }
     }
-    Ok(refs)
-}
-
-/// Writes the embryonic connections of `stacks`; `cred` knows the credentials of the listener.
-///
-/// # Errors
-/// [`Unmovable::Socket`] where it does not know them.
-pub fn capture_syncaches(
-    w: &mut ImageWriter,
-    (stacks, vnets): (&Stacks<'_>, &[VnetRef]),
-    cred: impl Fn(VnetRef, Option<SoId>) -> Option<UcredRef>,
-    now: Instant,
-) -> Result<(), CaptureError> {
     for (at, ((_, stack), vnet)) in stacks.iter().zip(vnets).enumerate() {
         let tcp = &stack.transports.tcp;
         for sc in tcp.syncache.by_age() {
             let listener = tcp.tcbinfo.lookup(&sc.sc_inc, true);
             let nobody = Unmovable::Socket(listener.unwrap_or(SoId(u64::MAX)));
             let sc_cred = cred(*vnet, listener).ok_or(CaptureError::Unmovable(at, nobody))?;
-            w.object(&syncache_record(sc, *vnet, sc_cred, local(stack, now)))?;
+            let record = syncache_record(sc, *vnet, sc_cred, local(stack, now));
+            let object = w.object(&record)?;
+            counted.syncache(object, at, &record)?;
         }
     }
-    Ok(())
+    counted.finish()?;
+    Ok(refs)
 }
 
 fn socket_record(
@@ -238,10 +294,8 @@ impl SocketImage {
         let unfit = |offence: sock::Offence| BuildError::Unfit(offence.object, offence.rule.into());
         let mut census = Census::new(host);
         for (vnet, target) in built {
-            for ifa in target.stack.ip.ifnets().flat_map(|(_, ifnet)| &ifnet.addrs) {
-                let counted = census.address(*vnet, in_addr(ifa.addr), ifa.prefix_len);
-                counted.map_err(|_| BuildError::Unfit(*vnet, sock::Rule::NoMemory.into()))?;
-            }
+            let counted = count_addresses(&mut census, *vnet, &target.stack);
+            counted.map_err(|_| BuildError::Unfit(*vnet, sock::Rule::NoMemory.into()))?;
         }
         for (id, (record, _)) in &self.sockets {
             census.socket(*id, record).map_err(unfit)?;

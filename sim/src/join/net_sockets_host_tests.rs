@@ -10,15 +10,15 @@ use vpscore::sock::{self, Ceilings, Rule};
 use super::net::Unfit;
 use super::net_moved::image_of;
 use super::net_stacks::{BuildError, NetImage};
-use crate::net::ifnet::{IfAddr, IfKind};
+use crate::net::ifnet::{IfAddr, IfIndex, IfKind};
 use crate::net::socket::{Domain, Inet, Proto};
 use crate::net::vnet::Vnet;
 use crate::time::Instant;
 
 const NOW: Instant = Instant::from_nanos(5_000_000_000);
 
-/// A stack with a listener, a bound socket and a datagram socket, as an image.
-fn image() -> Vec<u8> {
+/// A stack with a listener, a bound socket and a datagram socket, and its interface.
+fn source() -> (Vnet<Inet>, IfIndex) {
     let mut stack = Vnet::new(3, "source", Inet::new);
     let addr = [10, 0, 0, 1].into();
     let mac = crate::net::ether::MacAddr([2, 0, 0, 0, 0, 1]);
@@ -27,7 +27,7 @@ fn image() -> Vec<u8> {
         prefix_len: 24,
     }];
     let kind = IfKind::Ethernet { mac };
-    stack
+    let index = stack
         .attach(NOW, "epair0b", kind, 1500, &own)
         .expect("a fresh address");
     stack.with_transports(NOW, |inet, cx| {
@@ -40,7 +40,12 @@ fn image() -> Vec<u8> {
             }
         }
     });
-    image_of(&stack, NOW).expect("a stack").0
+    (stack, index)
+}
+
+/// It as an image.
+fn image() -> Vec<u8> {
+    image_of(&source().0, NOW).expect("a stack").0
 }
 
 /// Builds the image on a host; `alter` sees each socket first.
@@ -104,6 +109,19 @@ fn an_address_of_no_interface_is_refused() {
     };
     let refused = Err(Unfit::Field(sock::Inpcb::inp_flags));
     assert_eq!(build(Ceilings::MOST, bindany), refused);
+}
+
+#[test]
+fn a_socket_that_has_outlived_its_address_is_refused_by_its_source() {
+    let (mut stack, index) = source();
+    let gone = stack.ip.ifaddr_delete(index, [10, 0, 0, 1].into());
+    gone.expect("its address");
+    let listener = stack.transports.by_age().into_iter().next();
+    let listener = listener.expect("the oldest").so.id;
+    let refused = image_of(&stack, NOW).map(drop);
+    let refused = format!("{:?}", refused.expect_err("no host would take it"));
+    let why = format!("Capture(Unmovable(0, Census(Some({listener:?}), Address)))");
+    assert_eq!(refused, why);
 }
 
 #[test]

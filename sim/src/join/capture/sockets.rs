@@ -5,7 +5,7 @@
 //! one in TIME_WAIT, one that waits to be accepted.
 
 use super::{Capture, CaptureError};
-use crate::join::net_sockets::{capture_sockets, capture_syncaches};
+use crate::join::net_sockets::capture_sockets;
 use crate::kern::file::FileKind;
 use crate::kern::types::VnetId;
 use crate::net::cx::{SoId, SoWait};
@@ -52,9 +52,7 @@ impl Capture<'_> {
         };
         let now = self.now;
         let all = (stacks.as_slice(), self.vnets.as_slice());
-        let refs = capture_sockets(&mut self.w, all, |vnet, so| owner(vnet, Some(so)), now);
-        let refs = refs.map_err(CaptureError::Net)?;
-        capture_syncaches(&mut self.w, all, owner, now).map_err(CaptureError::Net)?;
+        let refs = capture_sockets(&mut self.w, all, owner, now).map_err(CaptureError::Net)?;
         for ((vnet, so), reference) in refs {
             if let Some(id) = by_ref.get(&vnet) {
                 self.sockets.insert((*id, so), reference);
