@@ -8,6 +8,7 @@ mod packetdrill;
 mod run;
 
 use clap::{Parser, Subcommand};
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 /// Emulated FreeBSD worlds with virtual private systems.
@@ -44,4 +45,15 @@ pub fn main() -> ExitCode {
         eprintln!("vpsim: {complaint}");
         WRONG
     }))
+}
+
+/// Writes to standard output. Its reader may have had enough and closed it: that is no fault.
+fn say(text: &str) -> Result<(), String> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(format!("standard output: cannot be written: {error}"))
+        }
+        _ => Ok(()),
+    }
 }

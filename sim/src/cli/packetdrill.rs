@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! `vpsim packetdrill`.
 
-use super::{FAILED, GOOD, WRONG};
+use super::{FAILED, GOOD, WRONG, say};
 use crate::packetdrill::report;
 use crate::packetdrill::run::Manner;
 use crate::packetdrill::run::emulated::Emulated;
 use crate::packetdrill::run::moved::{Form, Moving};
 use crate::packetdrill::suite::{self, Report, Settings, Verdict};
 use std::io::IsTerminal as _;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// Scripts to run and what to print.
@@ -40,7 +41,7 @@ pub(super) struct Args {
     migrate: Option<Migrate>,
     /// Move it only after this event of the script's run, counted from 1, as failures of `--migrate` name it.
     #[arg(long, value_name = "EVENT", conflicts_with = "migrate")]
-    migrate_at: Option<usize>,
+    migrate_at: Option<NonZeroUsize>,
     /// With each move the instance gets another address in another network, before which a translation stands: to
     /// the script nothing may change. Where it has signed connections (TCP MD5), it keeps its address.
     #[arg(long)]
@@ -57,7 +58,8 @@ pub(super) struct Args {
 /// When the instance moves.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Migrate {
-    /// At each packet in, packet out, beginning, sleep and end of a system call, and callout: both of the below.
+    /// At each packet in, packet out, beginning, sleep and end of a system call, callout, and command: both of the
+    /// below.
     Each,
     /// After every one of these, in one run.
     Every,
@@ -71,7 +73,7 @@ impl Args {
             (Some(Migrate::Each), _) => Some(Form::Each),
             (Some(Migrate::Every), _) => Some(Form::Every),
             (Some(Migrate::Once), _) => Some(Form::Once),
-            (None, event) => event.map(Form::At),
+            (None, event) => event.map(|event| Form::At(event.get())),
         }
     }
 }
@@ -86,7 +88,7 @@ pub(super) fn run(args: &Args) -> Result<u8, String> {
     }
     if args.list {
         for script in &scripts {
-            println!("{}", script.display());
+            say(&format!("{}\n", script.display()))?;
         }
         return Ok(GOOD);
     }
@@ -119,17 +121,17 @@ pub(super) fn run(args: &Args) -> Result<u8, String> {
             .map_err(|e| format!("{}: cannot be written: {e}", file.display()))?;
     }
     if args.json {
-        println!("{}", report::json(&reports));
+        say(&format!("{}\n", report::json(&reports)))?;
     } else {
         let told = |v: Verdict| matches!(v, Verdict::Failed | Verdict::Invalid);
         for one in reports.iter().filter(|r| !args.quiet && told(r.verdict)) {
-            println!("{}", report::describe(one));
+            say(&format!("{}\n", report::describe(one)))?;
         }
-        print!("{}", report::table(&reports));
+        say(&report::table(&reports))?;
         if form.is_some() {
             let of = |count: fn(&Report) -> usize| reports.iter().map(count).sum::<usize>();
             let (runs, moves) = (of(|r| r.runs), of(|r| r.moves));
-            println!("{moves} moves in {runs} runs");
+            say(&format!("{moves} moves in {runs} runs\n"))?;
         }
     }
     Ok(if !report::all_valid(&reports) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! `vpsim run`.
 
-use super::{FAILED, GOOD};
+use super::{FAILED, GOOD, say};
 use crate::world::World;
 use crate::world::scenario::Scenario;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -60,9 +60,9 @@ pub(super) fn run(args: &Args) -> Result<u8, String> {
         write(file, &world.take_capture().unwrap_or_default())?;
     }
     if args.json {
-        println!("{}", serde_json::json!(report));
+        say(&format!("{}\n", serde_json::json!(report)))?;
     } else {
-        print!("{}", report.text());
+        say(&report.text())?;
     }
     Ok(if report.failures.is_empty() {
         GOOD

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The format of the JSON report; it changes when a field goes or changes its meaning.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Scripts of one folder by verdict.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -164,10 +164,13 @@ pub fn describe(report: &Report) -> String {
 
 /// All reports with their counts, as `docs/packetdrill.md` describes it.
 pub fn json(reports: &[Report]) -> serde_json::Value {
-    let counts: serde_json::Map<_, _> = count(reports)
+    let mut counts = count(reports);
+    let total = counts.pop().map(|(_, total)| total);
+    let folders: serde_json::Map<_, _> = counts
         .into_iter()
         .map(|(folder, count)| (folder, serde_json::json!(count)))
         .collect();
+    let counts = serde_json::json!({ "folders": folders, "total": total });
     serde_json::json!({ "format": FORMAT, "counts": counts, "reports": reports })
 }
 

@@ -93,8 +93,9 @@ fn junit_escapes_what_packets_contain() {
 #[test]
 fn json_has_the_fields_that_its_document_names() {
     let value = json(&some());
-    assert_eq!(value["format"], 1);
+    assert_eq!(value["format"], 2);
     assert_eq!(value["counts"]["total"]["failed"], 1);
+    assert_eq!(value["counts"]["folders"]["s/a"]["passed"], 1);
     let mut names: Vec<&String> = value["reports"][1].as_object().unwrap().keys().collect();
     names.sort();
     let documented = include_str!("../../../docs/packetdrill.md");
