@@ -15,8 +15,8 @@ const STORE: usize = 16;
 /// and then writes exactly these, map keys in increasing order; [`crate::record`] does so.
 ///
 /// The list is filled with zeros some way ahead and items are stored over these, each by one store of a
-/// fixed length, since most are shorter than what it would take to count them; what was not used goes when
-/// the encoder does.
+/// fixed length, which costs less than copying the few bytes that an item has; what was not used goes when
+/// the encoder does. What writes a number is expanded in the record, where its key is a constant.
 #[derive(Debug)]
 pub struct Encoder<'a> {
     out: &'a mut List<u8>,
