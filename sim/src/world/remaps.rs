@@ -115,7 +115,8 @@ impl World {
         remap(changed.collect())
     }
 
-    /// Whether an instance may be moved so, as far as that can be said while it runs.
+    /// Whether an instance may be moved so, with the addresses it has or with others, as far as that can be said
+    /// while it runs.
     pub(super) fn may_move(
         &self,
         host: usize,
@@ -124,7 +125,7 @@ impl World {
     ) -> Result<(), String> {
         let remap = self.remap_of(migrate);
         let remap = remap.map_err(|error| format!("{error:?}: {}", error.errno()))?;
-        let Some(machine) = self.hosts.get(host).filter(|_| !remap.is_empty()) else {
+        let Some(machine) = self.hosts.get(host) else {
             return Ok(());
         };
         let (core, kern) = (machine.join.core(), &machine.kern);

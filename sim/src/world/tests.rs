@@ -41,6 +41,37 @@ fn clients_on_another_host_are_served_by_instances_over_a_lossy_network() {
 }
 
 #[test]
+fn an_instance_with_a_connection_that_has_outlived_its_address_is_refused_a_move_before_it_stops() {
+    let mut world = World::build(load(), Some(1), true).unwrap();
+    loop {
+        let (host, instance) = world.find("web").expect("the instance");
+        let machine = world.hosts.get_mut(host).unwrap();
+        let prison = machine.join.prison_of(instance.unwrap()).unwrap();
+        let vnet = machine.kern.prison(prison).unwrap().vnet;
+        let stack = machine.kern.vnets.get_mut(&vnet).unwrap();
+        let connected = stack.transports().iter();
+        let local = connected
+            .map(|entry| entry.inp.inc)
+            .find(|inc| inc.fport != 0);
+        if let Some(inc) = local {
+            assert_eq!(world.may_move(host, instance.unwrap(), 0), Ok(()));
+            let stack = world.hosts[host].kern.vnets.get_mut(&vnet).unwrap();
+            let of = stack
+                .ip
+                .ifnets()
+                .find(|(_, ifnet)| ifnet.addrs.iter().any(|ifa| ifa.addr == inc.laddr));
+            let index = of.unwrap().0;
+            stack.ip.ifaddr_delete(index, inc.laddr).unwrap();
+            break;
+        }
+        assert!(world.step(), "nobody connects");
+    }
+    world.begin_move(0);
+    let why = world.refused_moves.get(&0).expect("a refusal");
+    assert!(why.ends_with(", Address)))"), "{why}");
+}
+
+#[test]
 fn the_same_seed_gives_the_same_digest_and_another_seed_another() {
     let digest = |seed| {
         let mut world = still(seed);
