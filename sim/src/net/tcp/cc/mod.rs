@@ -261,11 +261,13 @@ impl Conn<'_, '_> {
         }
     }
 
-    /// The initial window (`tcp_compute_initwnd`; RFC 6928, 3390, 5681).
+    /// The initial window (`tcp_compute_initwnd`; RFC 6928, 3390, 5681). More segments than a window
+    /// has bytes go round, as FreeBSD's do.
     pub(crate) fn compute_initwnd(&self, maxseg: u32) -> u32 {
         let segments = self.tcp.sysctl.initcwnd_segments as u32;
         if segments != 0 {
-            (segments * maxseg).min((2 * maxseg).max(segments * 1460))
+            let usual = segments.wrapping_mul(1460);
+            segments.wrapping_mul(maxseg).min((2 * maxseg).max(usual))
         } else if self.tcp.sysctl.rfc3390 != 0 {
             (4 * maxseg).min((2 * maxseg).max(4380))
         } else if maxseg > 2190 {

@@ -76,7 +76,7 @@ impl Conn<'_, '_> {
         let busy = tp.rfbuf_cnt > hiwat / 2 / 4 * 3;
         tp.rfbuf_ts = 0;
         tp.rfbuf_cnt = 0;
-        (busy && hiwat < max).then(|| (hiwat + hiwat / 2).min(max))
+        (busy && hiwat < max).then(|| hiwat.saturating_add(hiwat / 2).min(max))
     }
 
     /// Notes the first text that arrived.

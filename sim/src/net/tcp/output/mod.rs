@@ -245,7 +245,8 @@ impl Conn<'_, '_> {
             && used < max
             && sendwin >= used.wrapping_sub(inflight)
         {
-            let size = (hiwat + sysctl.sendbuf_inc as u32).min(max);
+            // A negative step makes the buffer smaller.
+            let size = hiwat.wrapping_add(sysctl.sendbuf_inc as u32).min(max);
             if !self.tcp.reserve(&mut self.so.so_snd, size) {
                 self.so.so_snd.sb_flags &= !crate::net::sockbuf::SB_AUTOSIZE;
             }
