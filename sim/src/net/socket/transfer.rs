@@ -74,7 +74,9 @@ impl Inet {
         }
         let space = entry.so.so_snd.space() + if flags.oob { 1024 } else { 0 };
         let wanted = data.len() as i64;
-        if space < wanted && space < i64::from(entry.so.so_snd.sb_lowat) {
+        // A buffer of no bytes has a low-water mark of none, and never room.
+        let lowat = i64::from(entry.so.so_snd.sb_lowat).max(1);
+        if space < wanted && space < lowat {
             let nbio = entry.so.state(SS_NBIO) || flags.dontwait;
             let errno = SoError::Errno(Errno::EWOULDBLOCK);
             return Err(if nbio {
