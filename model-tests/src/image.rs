@@ -96,7 +96,7 @@ pub fn write(items: &[Item]) -> Result<Vec<u8>, WriteError<vpscore::collections:
     let Some(Item::Header(header)) = items.first() else {
         panic!("an image begins with its header");
     };
-    let mut writer = Writer::new(List::new(), header)?;
+    let mut writer = image_writer(header)?;
     for item in &items[1..] {
         match item {
             Item::Header(_) | Item::Skipped(_) | Item::End(_) => {}

@@ -65,10 +65,7 @@ struct Counted {
 impl Counted {
     /// The addresses of all stacks. What only some hosts forbid, they refuse themselves.
     fn of(stacks: &Stacks<'_>, vnets: &[VnetRef]) -> Result<Self, CaptureError> {
-        let mut census = Census::new(Ceilings {
-            soacceptqueue: u32::MAX,
-            ..Ceilings::MOST
-        });
+        let mut census = Census::new(Ceilings::MOST);
         for ((_, stack), vnet) in stacks.iter().zip(vnets) {
             count_addresses(&mut census, vnet.id(), stack).map_err(WriteError::from)?;
         }

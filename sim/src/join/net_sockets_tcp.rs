@@ -1,74 +1,21 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! A TCP control block as a record of an image, and back.
 //!
-//! Ticks become ages and what remains, counted on the vnet's own clock, so that a vnet whose clock
-//! goes on where it stood gets every tick back bit by bit. Fixed-point times are exact in
-//! nanoseconds: a tick is a millisecond.
+//! Fixed-point times are exact in nanoseconds; ticks are as [`super::net_sockets_ticks`] says.
 
-use vpscore::collections::List;
 use vpscore::image::SocketRef;
 use vpscore::sock::{self, Seq};
 
 use super::net::{Unfit, Unmovable};
+use super::net_sockets_cc::{ccv, from_ccv};
+use super::net_sockets_queues::{from_hint, from_segq, hint, scoreboard, segq};
+use super::net_sockets_ticks::{
+    RTTVAR_UNIT, SRTT_UNIT, age, ago, as_long_ticks, as_ticks, fixed, from_fixed, left, span,
+};
 use crate::errno::Errno;
 use crate::net::cx::SoId;
-use crate::net::tcp::{
-    Algorithm, CcVar, ChallengeAck, Cubic, SackBlk, SackHint, SackHole, Segq, SegqEntry, State,
-    Sysctl, Tcpcb, Ticks, Timer, ticks,
-};
-use crate::time::{Duration, Instant};
-
-/// Nanoseconds of a unit of `t_srtt` and of `t_rttvar`: 1/32 and 1/16 of a tick.
-const SRTT_UNIT: i64 = 1_000_000 / 32;
-const RTTVAR_UNIT: i64 = 1_000_000 / 16;
-/// `TH_FIN`.
-const TH_FIN: u16 = 0x01;
-/// `TH_URG`.
-const TH_URG: u16 = 0x20;
-
-/// The length of so many ticks.
-fn span(ticks: u32) -> Duration {
-    Duration::from_millis(ticks.into())
-}
-
-/// So many ticks, at most what a positive `int` holds.
-fn as_ticks(span: Duration) -> u32 {
-    u32::try_from(span.as_millis()).map_or(i32::MAX as u32, |t| t.min(i32::MAX as u32))
-}
-
-/// So many ticks, at most what an `unsigned int` holds.
-fn as_long_ticks(span: Duration) -> u32 {
-    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
-}
-
-/// How long ago a tick was; `None` for 0, which is never.
-pub(super) fn age(now: Ticks, then: Ticks) -> Option<Duration> {
-    (then != 0).then(|| span(now.wrapping_sub(then)))
-}
-
-/// The tick so long ago; never 0 where there was one.
-pub(super) fn ago(now: Ticks, age: Option<Duration>) -> Ticks {
-    let Some(age) = age else { return 0 };
-    match now.wrapping_sub(u32::try_from(age.as_millis()).unwrap_or(u32::MAX)) {
-        0 => u32::MAX,
-        then => then,
-    }
-}
-
-/// What remains until a moment; `None` where it has come.
-pub(super) fn left(now: Instant, at: Instant) -> Option<Duration> {
-    (at > now).then(|| at.since(now))
-}
-
-/// A fixed-point time in nanoseconds.
-fn fixed(value: i32, unit: i64) -> i64 {
-    i64::from(value) * unit
-}
-
-/// A fixed-point time of so many nanoseconds.
-fn from_fixed(ns: i64, unit: i64) -> Result<i32, Unfit> {
-    i32::try_from(ns / unit).map_err(|_| Unfit::Limit)
-}
+use crate::net::tcp::{ChallengeAck, SackBlk, SackHole, State, Sysctl, Tcpcb, Ticks, Timer, ticks};
+use crate::time::Instant;
 
 /// The number of an error, 0 for none.
 pub(super) fn errno_of(error: Option<Errno>) -> u16 {
@@ -119,11 +66,11 @@ fn state_from(state: sock::TcpState) -> State {
     }
 }
 
-fn seq(number: crate::net::tcp::Seq) -> Seq {
+pub(super) fn seq(number: crate::net::tcp::Seq) -> Seq {
     Seq(number.0)
 }
 
-fn from_seq(number: Seq) -> crate::net::tcp::Seq {
+pub(super) fn from_seq(number: Seq) -> crate::net::tcp::Seq {
     crate::net::tcp::Seq(number.0)
 }
 
@@ -152,110 +99,6 @@ fn from_timers(timers: &sock::TcpTimers, now: Instant) -> [Option<Instant>; 5] {
     at
 }
 
-fn cubic(cubic: &Cubic, now: Ticks) -> sock::Cubic {
-    sock::Cubic {
-        k: cubic.k,
-        sum_rtt_usecs: cubic.sum_rtt_usecs,
-        w_max: cubic.w_max,
-        cwnd_epoch: cubic.cwnd_epoch,
-        flags: cubic.flags,
-        min_rtt_usecs: cubic.min_rtt_usecs as i32,
-        mean_rtt_usecs: cubic.mean_rtt_usecs as i32,
-        epoch_ack_count: cubic.epoch_ack_count as i32,
-        t_epoch: age(now, cubic.t_epoch),
-        undo_t_epoch: age(now, cubic.undo_t_epoch),
-        undo_k: cubic.undo_k,
-        undo_w_max: cubic.undo_w_max,
-        undo_cwnd_epoch: cubic.undo_cwnd_epoch,
-        ..sock::Cubic::default()
-    }
-}
-
-fn from_cubic(record: &sock::Cubic, now: Ticks) -> Cubic {
-    Cubic {
-        k: record.k,
-        sum_rtt_usecs: record.sum_rtt_usecs,
-        w_max: record.w_max,
-        cwnd_epoch: record.cwnd_epoch,
-        flags: record.flags,
-        min_rtt_usecs: record.min_rtt_usecs as u32,
-        mean_rtt_usecs: record.mean_rtt_usecs as u32,
-        epoch_ack_count: record.epoch_ack_count as u32,
-        t_epoch: ago(now, record.t_epoch),
-        undo_t_epoch: ago(now, record.undo_t_epoch),
-        undo_k: record.undo_k,
-        undo_w_max: record.undo_w_max,
-        undo_cwnd_epoch: record.undo_cwnd_epoch,
-    }
-}
-
-fn ccv(ccv: &CcVar, sysctl: &Sysctl, now: Ticks) -> sock::CcVar {
-    let (algo, cubic) = match ccv.algo {
-        Algorithm::NewReno => (sock::CcAlgo::NewReno, None),
-        Algorithm::Cubic => (sock::CcAlgo::Cubic, Some(cubic(&ccv.cubic, now))),
-    };
-    sock::CcVar {
-        algo,
-        bytes_this_ack: ccv.bytes_this_ack as i32,
-        curack: seq(ccv.curack),
-        flags: ccv.flags,
-        nsegs: 1,
-        labc: u8::try_from(sysctl.abc_l_var).unwrap_or(u8::MAX),
-        newreno: None,
-        cubic,
-    }
-}
-
-fn from_ccv(record: &sock::CcVar, now: Ticks) -> CcVar {
-    let (algo, cubic) = match record.algo {
-        sock::CcAlgo::NewReno => (Algorithm::NewReno, Cubic::default()),
-        sock::CcAlgo::Cubic => {
-            let cubic = record.cubic.as_ref();
-            let cubic = cubic.map_or_else(Cubic::default, |c| from_cubic(c, now));
-            (Algorithm::Cubic, cubic)
-        }
-    };
-    CcVar {
-        algo,
-        flags: record.flags,
-        bytes_this_ack: record.bytes_this_ack as u32,
-        curack: from_seq(record.curack),
-        cubic,
-    }
-}
-
-fn hint(tp: &Tcpcb) -> sock::SackHint {
-    let hint = &tp.sackhint;
-    let hole = |h: &SackHole| h.end - h.start;
-    let missing = tp.snd_holes.iter().map(hole).fold(0, u32::wrapping_add);
-    sock::SackHint {
-        nexthole: hint.nexthole.and_then(|n| u32::try_from(n).ok()),
-        sack_bytes_rexmit: hint.sack_bytes_rexmit,
-        last_sack_ack: seq(hint.last_sack_ack),
-        delivered_data: hint.delivered_data,
-        sacked_bytes: hint.sacked_bytes,
-        recover_fs: hint.recover_fs,
-        prr_delivered: hint.prr_delivered as u32,
-        prr_out: hint.prr_out as u32,
-        hole_bytes: missing as i32,
-        lost_bytes: hint.lost_bytes,
-    }
-}
-
-fn from_hint(record: &sock::SackHint) -> SackHint {
-    SackHint {
-        nexthole: record.nexthole.and_then(|n| usize::try_from(n).ok()),
-        sack_bytes_rexmit: record.sack_bytes_rexmit,
-        last_sack_ack: from_seq(record.last_sack_ack),
-        delivered_data: record.delivered_data,
-        sacked_bytes: record.sacked_bytes,
-        recover_fs: record.recover_fs,
-        prr_delivered: record.prr_delivered as i32,
-        prr_out: record.prr_out as i32,
-        lost_bytes: record.lost_bytes,
-    }
-}
-
 /// Fast Open: a client has a cookie to send, a server one to answer with, never both. `pending` is
 /// whether the listener at which the connection counts is still there.
 fn tfo(tp: &Tcpcb, pending: bool) -> Option<sock::Tfo> {
@@ -282,86 +125,6 @@ fn tfo(tp: &Tcpcb, pending: bool) -> Option<sock::Tfo> {
 
 fn may_listen(tp: &Tcpcb) -> bool {
     matches!(tp.t_state, State::Listen | State::Closed)
-}
-
-fn scoreboard(tp: &Tcpcb) -> Result<(List<sock::SackHole>, List<sock::SackBlk>), Unmovable> {
-    let mut holes = List::new();
-    for hole in &tp.snd_holes {
-        holes.push(sock::SackHole {
-            start: seq(hole.start),
-            end: seq(hole.end),
-            rxmit: seq(hole.rxmit),
-        })?;
-    }
-    let mut blocks = List::new();
-    for block in tp.sackblks.iter().take(tp.rcv_numsacks) {
-        blocks.push(sock::SackBlk {
-            start: seq(block.start),
-            end: seq(block.end),
-        })?;
-    }
-    Ok((holes, blocks))
-}
-
-/// The reassembly queue: its records, and its bytes one entry after the other. A run is cut behind
-/// each byte that was taken out as urgent data.
-fn segq(queue: &Segq) -> Result<(List<sock::Tseg>, Vec<u8>), Unmovable> {
-    let (mut list, mut bytes) = (List::new(), Vec::new());
-    for entry in &queue.entries {
-        let whole = u32::try_from(entry.text.len()).map_err(|_| Unmovable::NoMemory)?;
-        let (mut start, end) = (entry.start, entry.start + whole);
-        for cut in entry
-            .oob
-            .iter()
-            .map(|at| *at + 1)
-            .filter(|cut| cut.leq(end))
-        {
-            list.push(sock::Tseg {
-                tqe_start: seq(start),
-                tqe_len: cut - start,
-                tqe_flags: TH_URG | if cut == end && entry.fin { TH_FIN } else { 0 },
-            })?;
-            start = cut;
-        }
-        if start != end || entry.text.is_empty() {
-            list.push(sock::Tseg {
-                tqe_start: seq(start),
-                tqe_len: end - start,
-                tqe_flags: if entry.fin { TH_FIN } else { 0 },
-            })?;
-        }
-        bytes.extend_from_slice(&entry.text);
-    }
-    Ok((list, bytes))
-}
-
-fn from_segq(record: &sock::Tcpcb, mut bytes: &[u8]) -> Result<Segq, Unfit> {
-    let mut entries: Vec<SegqEntry> = Vec::new();
-    for seg in &record.t_segq {
-        let len = usize::try_from(seg.tqe_len).map_err(|_| Unfit::Stream)?;
-        let (text, rest) = bytes.split_at_checked(len).ok_or(Unfit::Stream)?;
-        bytes = rest;
-        let fin = seg.tqe_flags & TH_FIN != 0;
-        let start = from_seq(seg.tqe_start);
-        let oob = (seg.tqe_flags & TH_URG != 0 && len > 0).then(|| start + (seg.tqe_len - 1));
-        // This kernel merges what touches, and queues nothing behind a FIN; others keep the segments.
-        match entries.last_mut() {
-            Some(last) if last.fin => return Err(Unfit::Queue),
-            Some(last) if last.start + last.text.len() as u32 == start => {
-                last.text.extend_from_slice(text);
-                last.fin = fin;
-                last.oob.extend(oob);
-            }
-            _ if text.is_empty() && !fin => return Err(Unfit::Queue),
-            _ => entries.push(SegqEntry {
-                start,
-                text: text.to_vec(),
-                fin,
-                oob: oob.into_iter().collect(),
-            }),
-        }
-    }
-    Ok(Segq { entries })
 }
 
 /// The record of a control block, and the bytes of its reassembly queue.

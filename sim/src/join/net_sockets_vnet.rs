@@ -9,7 +9,7 @@ use vpscore::sock::{self, Seq};
 
 use super::net::{Unfit, Unmovable, in_addr, ip_addr};
 use super::net_sockets_so::{conninfo_record, restore_conninfo};
-use super::net_sockets_tcp::{age, ago, left};
+use super::net_sockets_ticks::{age, ago, left};
 use crate::net::tcp::{
     Bucket, ChallengeAck, ClientEntry, KnownAs, Metrics, Pause, Reason, Sc, Tcp, ticks,
 };

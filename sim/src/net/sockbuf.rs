@@ -165,7 +165,11 @@ impl Bytes {
 
     /// All bytes, copied.
     pub fn to_vec(&self) -> Vec<u8> {
-        self.chunks.iter().flat_map(|c| c.live()).copied().collect()
+        let mut all = Vec::with_capacity(self.len());
+        for chunk in &self.chunks {
+            all.extend_from_slice(chunk.live());
+        }
+        all
     }
 
     /// Removes everything.

@@ -35,12 +35,14 @@ mod info;
 mod record;
 #[cfg(test)]
 mod tests;
+mod values;
 
 pub use bound::{Bound, Breach, Measure};
 pub use decode::{Decoder, MapReader, Objects, decode_all};
 pub use encode::{Encoder, encode_to_list};
 pub use info::{FieldInfo, RecordInfo, TypeInfo};
-pub use record::{Bytes, Code, Decode, Encode, Field, Record, Schema, Text};
+pub use record::{Code, Decode, Encode, Field, Record, Schema};
+pub use values::{Bytes, Text};
 
 use crate::collections::NoMemory;
 use crate::errno::Errno;

@@ -25,7 +25,7 @@ use crate::limits::{SOCKETS_MAX, SYNCACHE_MAX, TCP_HOLES_MAX, TCP_SEGQ_MAX};
 pub struct Ceilings {
     /// `kern.ipc.maxsockbuf` (`sb_max`), bytes.
     pub maxsockbuf: u64,
-    /// `kern.ipc.soacceptqueue`.
+    /// `kern.ipc.soacceptqueue`: a listener's queue may hold what it or the listener's own backlog lets in.
     pub soacceptqueue: u32,
     /// How many more sockets `kern.ipc.maxsockets` has room for.
     pub sockets: usize,
@@ -35,7 +35,7 @@ impl Ceilings {
     /// A host that sets no limits of its own.
     pub const MOST: Self = Self {
         maxsockbuf: u64::MAX,
-        soacceptqueue: 0,
+        soacceptqueue: u32::MAX,
         sockets: SOCKETS_MAX,
     };
 
