@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! A sample image that holds every kind of record, and the image's reading and writing as values.
 
+use sim::join::digest::image_writer;
 use vpscore::cbor::{Bytes, Text};
 use vpscore::collections::List;
 use vpscore::image::schema::{

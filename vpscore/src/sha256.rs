@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! SHA-256 (FIPS 180-4): the digest of a whole image.
 //!
-//! [`Sha256`] runs everywhere. Machines have instructions that are several times as fast, which this
-//! crate, without unsafe code, cannot use; whoever has them at hand gives his own [`Digest`] to the
-//! reader and writer of images. The bytes are the same.
+//! [`Sha256`] runs everywhere. Machines have instructions that are several times as fast, for the checksums
+//! of frames too, which this crate, without unsafe code, cannot use; whoever has them at hand gives his own
+//! [`Digest`] to the reader and writer of images. The bytes are the same.
+
+use crate::crc32c::Crc32c;
 
 /// The fractional parts of the cube roots of the first 64 primes (FIPS 180-4, section 4.2.2).
 const K: [u32; 64] = [
@@ -22,14 +24,21 @@ const INITIAL: [u32; 8] = [
     0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
 ];
 
-/// A running SHA-256: an implementation gives the digest that FIPS 180-4 says, or what it writes is no
-/// image and what it reads is refused.
+/// A running SHA-256, and the way of whoever brings it to a frame's CRC-32C: an implementation gives what FIPS 180-4
+/// and RFC 3720 say, or what it writes is no image and what it reads is refused.
 pub trait Digest: Clone {
     /// Continues over `bytes`.
     fn update(&mut self, bytes: &[u8]);
 
     /// The digest of all that went in.
     fn finish(self) -> [u8; 32];
+
+    /// A frame's checksum, continued over `bytes`.
+    #[must_use]
+    fn crc32c(mut running: Crc32c, bytes: &[u8]) -> Crc32c {
+        running.update(bytes);
+        running
+    }
 }
 
 impl Digest for Sha256 {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The digest of an image by the machine's own instructions, where it has some for SHA-256.
+//! The digest of an image and the checksums of its frames by the machine's own instructions, where it has some.
 
 use sha2::Digest as _;
 use vpscore::collections::{List, NoMemory};
+use vpscore::crc32c::Crc32c;
 use vpscore::image::{Header, Reader, WriteError, Writer};
 use vpscore::sha256::Digest;
 
-/// SHA-256 as the crate `sha2` has it, which looks what the machine offers.
+/// SHA-256 and CRC-32C as the crates `sha2` and `crc32c` have them, which look what the machine offers.
 #[derive(Clone, Debug, Default)]
 pub struct NativeSha256(sha2::Sha256);
 
@@ -17,6 +18,10 @@ impl Digest for NativeSha256 {
 
     fn finish(self) -> [u8; 32] {
         self.0.finalize().into()
+    }
+
+    fn crc32c(running: Crc32c, bytes: &[u8]) -> Crc32c {
+        Crc32c::at(crc32c::crc32c_append(running.value(), bytes))
     }
 }
 
@@ -42,7 +47,7 @@ mod tests {
     use vpscore::sha256::sha256;
 
     #[test]
-    fn the_machines_digest_is_the_cores() {
+    fn the_machines_digest_and_checksum_are_the_cores() {
         let bytes: Vec<u8> = (0..1000_u32).map(|n| (n * 31) as u8).collect();
         for length in [0, 1, 55, 56, 63, 64, 65, 119, 120, 128, 1000] {
             let mut digest = NativeSha256::default();
@@ -50,6 +55,9 @@ mod tests {
             digest.update(front);
             digest.update(back);
             assert_eq!(digest.finish(), sha256(&bytes[..length]), "{length}");
+            let pieces = [front, back];
+            let crc = pieces.into_iter().fold(Crc32c::new(), NativeSha256::crc32c);
+            assert_eq!(crc.value(), vpscore::crc32c::crc32c(&bytes[..length]));
         }
     }
 }

@@ -259,7 +259,7 @@ impl<D: Digest> Reader<D> {
         }
         let mut running = Crc32c::new();
         if let Some((front, _)) = bytes.split_last_chunk::<4>() {
-            running.update(front);
+            running = D::crc32c(running, front);
         }
         if kind != END {
             self.digest.update(bytes);
@@ -276,8 +276,7 @@ impl<D: Digest> Reader<D> {
     /// Compares the checksum, and counts.
     fn verify(&mut self, frame: Frame) -> Result<(), Fault> {
         let payload = self.held.as_slice();
-        let mut crc = frame.running;
-        crc.update(payload);
+        let crc = D::crc32c(frame.running, payload);
         if crc.value() != frame.crc {
             return Err(Fault::FrameCrc);
         }

@@ -121,7 +121,7 @@ impl<S: Sink, D: Digest> Writer<S, D> {
             Ok(length) if length <= FRAME_META_MAX => {}
             _ => return Err(WriteError::TooLong(R::SCHEMA)),
         }
-        *header = frame_header(R::KIND, id, &[], payload);
+        *header = frame_header::<D>(R::KIND, id, &[], payload);
         let summary = record.summary();
         self.order
             .add(R::KIND, summary)
@@ -262,7 +262,7 @@ impl<S: Sink, D: Digest> Writer<S, D> {
         front: &[u8],
         payload: &[u8],
     ) -> Result<(), WriteError<S::Error>> {
-        self.emit(&frame_header(kind, id, front, payload))?;
+        self.emit(&frame_header::<D>(kind, id, front, payload))?;
         self.emit(front)?;
         self.emit(payload)?;
         self.totals.frames = self.totals.frames.saturating_add(1);
@@ -278,7 +278,12 @@ impl<S: Sink, D: Digest> Writer<S, D> {
 }
 
 /// The header of a frame that holds `front` and then `payload`.
-fn frame_header(kind: u16, id: u32, front: &[u8], payload: &[u8]) -> [u8; FRAME_HEADER_LEN] {
+fn frame_header<D: Digest>(
+    kind: u16,
+    id: u32,
+    front: &[u8],
+    payload: &[u8],
+) -> [u8; FRAME_HEADER_LEN] {
     let length = front.len().saturating_add(payload.len());
     let length = u32::try_from(length).unwrap_or(u32::MAX);
     let mut header = [0; FRAME_HEADER_LEN];
@@ -292,10 +297,8 @@ fn frame_header(kind: u16, id: u32, front: &[u8], payload: &[u8]) -> [u8; FRAME_
         *to = from;
     }
     if let Some((fields, check)) = header.split_last_chunk_mut::<4>() {
-        let mut crc = Crc32c::new();
-        crc.update(fields);
-        crc.update(front);
-        crc.update(payload);
+        let parts: [&[u8]; 3] = [fields, front, payload];
+        let crc = parts.into_iter().fold(Crc32c::new(), D::crc32c);
         *check = crc.value().to_le_bytes();
     }
     header
