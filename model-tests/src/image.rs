@@ -7,9 +7,9 @@ use vpscore::collections::List;
 use vpscore::image::schema::{
     Abi, Blocked, File, FileType, Filedesc, Filedescent, IfType, Ifaddr, Ifnet, InFlight, Info,
     Inherit, Instance, InstanceLimit, InstanceState, Ipq, IpqPiece, Itimer, Ksiginfo, LlState,
-    Llentry, LoopbackPacket, ObjType, Pgrp, Pipe, PipeBuf, Proc, ProcState, Registers, Rlimit,
-    RngState, Route, Rusage, Selected, Session, Sigaction, Sigacts, Sigqueue, SysctlVar, Thread,
-    Ucred, VmMapEntry, VmObject, Vmspace, Vnet, Wchan,
+    Llentry, LoopbackPacket, ObjType, Pgrp, Pipe, PipeBuf, Proc, ProcState, RateCount, Registers,
+    Rlimit, RngState, Route, Rusage, Selected, Session, Sigaction, Sigacts, Sigqueue, SysctlVar,
+    Thread, Ucred, VmMapEntry, VmObject, Vmspace, Vnet, Wchan,
 };
 use vpscore::image::{
     Error, Event, Header, Object, PAGE_SIZE, Reader, Ref, Sink, Trailer, WriteError, Writer,
@@ -18,9 +18,9 @@ use vpscore::image::{
 use vpscore::sha256::Digest;
 use vpscore::sock::{
     CcAlgo, CcVar, Cubic, Domain, HcMetrics, Hystart, INP_IPV4, InAddr, InConninfo, Inpcb, KnownAs,
-    Listen, RateCount, SB_AUTOSIZE, SO_ACCEPTCONN, SackBlk, SackHint, SackHole, SchOverflow, Seq,
-    SoQstate, SoType, Sockbuf, Socket, Syncache, TF_RCVD_SCALE, TF_REQ_SCALE, TF_SACK_PERMIT,
-    TcpMd5Key, TcpState, TcpTimers, TcpVnet, Tcpcb, Tfo, TfoCookie, Tseg,
+    Listen, SB_AUTOSIZE, SO_ACCEPTCONN, SackBlk, SackHint, SackHole, SchOverflow, Seq, SoQstate,
+    SoType, Sockbuf, Socket, Syncache, TF_RCVD_SCALE, TF_REQ_SCALE, TF_SACK_PERMIT, TcpMd5Key,
+    TcpState, TcpTimers, TcpVnet, Tcpcb, Tfo, TfoCookie, Tseg,
 };
 use vpscore::time::Duration;
 
@@ -676,8 +676,14 @@ fn sample_net(w: &mut Writer<List<u8>>, root: u32) -> Result<u32, Failure> {
             class: 1,
             age: ms(100),
             count: 7,
+            jitter: -3,
         }])),
-        icmplim_jitter: Some(-3),
+        rates6: Some(list([RateCount {
+            class: 5,
+            age: ms(200),
+            count: 8,
+            jitter: 4,
+        }])),
         rng: Some(rng_state()),
         fragments: Some(list([Ipq {
             src: CLIENT,
@@ -777,11 +783,6 @@ fn sample_net(w: &mut Writer<List<u8>>, root: u32) -> Result<u32, Failure> {
             src: SERVER,
             dst: CLIENT,
             key: bytes(b"secret"),
-        }])),
-        resets: Some(list([RateCount {
-            class: 3,
-            age: ms(10),
-            count: 1,
         }])),
         fastopen_autokey: Some(ms(60_000)),
         rng: Some(rng_state()),

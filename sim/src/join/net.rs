@@ -127,6 +127,8 @@ pub fn vnet_record(
         next_ifindex,
         frag6_id,
         rng,
+        bandlim,
+        ratelim6,
         // Its variables, below.
         sysctls: _,
         // In records of their own.
@@ -136,7 +138,6 @@ pub fn vnet_record(
         // In transit, in this record.
         reass4: _,
         reass6: _,
-        bandlims: _,
         loopback: _,
         // On the wire already, delivered before a capture, and counted anew.
         output: _,
@@ -170,8 +171,8 @@ pub fn vnet_record(
         frag6_id: Some(*frag6_id),
         next_ifindex: u16::try_from(*next_ifindex).ok(),
         loopback: net_transit::loopback(ip, now)?,
-        rates: net_transit::rates(ip, now)?,
-        icmplim_jitter: net_transit::jitter(ip),
+        rates: net_transit::rates(bandlim, now)?,
+        rates6: net_transit::rates(ratelim6, now)?,
         rng: Some(rng_state(rng)),
         fragments: net_transit::fragments(ip, now)?,
     })
@@ -198,7 +199,7 @@ pub fn restore_vnet(
     }
     for var in &record.sysctls {
         let name = var.name.as_str();
-        let set = match ip.sysctl_set(name, var.value) {
+        let set = match ip.sysctl_restore(name, var.value) {
             Err(Errno::ENOENT) => set_tcp(name, var.value),
             done => done,
         };

@@ -4,8 +4,6 @@
 //! The blocks below are written out without `..`: who adds a field must give it a value here, and the
 //! test fails until capture and restore carry it.
 
-use std::collections::BTreeMap;
-
 use vpscore::image::{Ref, SocketRef};
 
 use super::net_sockets_so::{
@@ -25,8 +23,8 @@ use crate::net::socket::{BufSettings, Listen, Proto};
 use crate::net::tcp::flags::{TF_ACKNOW, TF_FASTOPEN, TF_LRD, TF_SACK_PERMIT, TF2_ECN_PERMIT};
 use crate::net::tcp::{
     Algorithm, Bucket, CcVar, ChallengeAck, ClientEntry, Cookies, Cubic, Fastopen, Hostcache, Isn,
-    Keys, Metrics, Pause, Reason, SackBlk, SackHint, SackHole, Sc, Segq, SegqEntry, Seq, State,
-    Sysctl, Tcp, Tcpcb, ticks,
+    Keys, Metrics, Pause, SackBlk, SackHint, SackHole, Sc, Segq, SegqEntry, Seq, State, Sysctl,
+    Tcp, Tcpcb, ticks,
 };
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
@@ -356,7 +354,6 @@ pub(super) fn tcp() -> Tcp {
         hostcache,
         isn,
         ts_offset_secret,
-        bandlim,
         fastopen,
         md5_keys,
     } = &mut tcp;
@@ -396,7 +393,6 @@ pub(super) fn tcp() -> Tcp {
     };
     *ts_offset_secret = [31, 32];
     let since = Instant::from_nanos(99_500_000_000);
-    bandlim.counts = BTreeMap::from([(Reason::ClosedPort, (since, 41))]);
     let client = ClientEntry {
         serial: 1,
         cookie: b"eight by".to_vec(),

@@ -366,11 +366,9 @@ fn look(stack: &Vnet<Inet>, seen: &mut BTreeSet<String>) {
     note(!inet.tcp.hostcache.entries.is_empty(), "hostcache");
     note(!inet.tcp.fastopen.clients.is_empty(), "cookie");
     note(!stack.ip.loopback.is_empty(), "loopback");
-    note(
-        stack.ip.bandlims.counts().any(|(_, _, n)| n > 0),
-        "ICMP answers",
-    );
-    note(!inet.tcp.bandlim.counts.is_empty(), "resets");
+    let counted = stack.ip.bandlim.rates();
+    let mut counted = counted.filter(|(_, rate)| rate.count > 0);
+    note(counted.next().is_some(), "answers");
     note(!stack.ip.reass4.is_empty(), "fragments of IPv4");
     note(!stack.ip.reass6.is_empty(), "fragments of IPv6");
     for entry in inet.iter() {

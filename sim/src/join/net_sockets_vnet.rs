@@ -10,9 +10,7 @@ use vpscore::sock::{self, Seq};
 use super::net::{Unfit, Unmovable, in_addr, ip_addr};
 use super::net_sockets_so::{conninfo_record, restore_conninfo};
 use super::net_sockets_ticks::{age, ago, left};
-use crate::net::tcp::{
-    Bucket, ChallengeAck, ClientEntry, KnownAs, Metrics, Pause, Reason, Sc, Tcp, ticks,
-};
+use crate::net::tcp::{Bucket, ChallengeAck, ClientEntry, KnownAs, Metrics, Pause, Sc, Tcp, ticks};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -58,14 +56,6 @@ fn from_secret(bytes: &Bytes) -> Result<[u64; 2], Unfit> {
 /// The moment so long before `now`.
 fn before(now: Instant, age: Duration) -> Instant {
     Instant::from_nanos(now.as_nanos().saturating_sub(age.as_nanos()))
-}
-
-fn class_of(reason: Reason) -> u8 {
-    match reason {
-        Reason::Unlimited => 0,
-        Reason::ClosedPort => 3,
-        Reason::OpenPort => 4,
-    }
 }
 
 fn fastopen(tcp: &Tcp, now: Instant) -> Result<List<sock::TfoCookie>, NoMemory> {
@@ -160,14 +150,6 @@ pub(super) fn tcp_vnet_record(
             known_as: in_addr(*known),
         })?;
     }
-    let mut resets = List::new();
-    for (reason, (since, count)) in &tcp.bandlim.counts {
-        resets.push(sock::RateCount {
-            class: class_of(*reason),
-            age: now.since(*since),
-            count: u64::try_from(*count).unwrap_or(0),
-        })?;
-    }
     Ok(sock::TcpVnet {
         vnet,
         isn_secret: Bytes::copy(&key(tcp.isn.secret))?,
@@ -188,7 +170,6 @@ pub(super) fn tcp_vnet_record(
         syncache_hash_secret: Some(Bytes::copy(&key(tcp.syncache.hash_secret))?),
         syncache_overflows: (!overflows.is_empty()).then_some(overflows),
         md5_keys: (!md5_keys.is_empty()).then_some(md5_keys),
-        resets: (!resets.is_empty()).then_some(resets),
         fastopen_autokey: tcp.fastopen.autokey_at.map(|at| at.since(now)),
         rng: Some(rng_state(rng)),
         syncookie_overdue: left(cookies.reseed, now),
@@ -280,16 +261,6 @@ pub(super) fn restore_tcp_vnet(
         let pair = (ip_addr(secret.src), ip_addr(secret.dst));
         let key = secret.key.as_slice().to_vec();
         tcp.md5_keys.by_pair.insert(pair, key);
-    }
-    for count in record.resets.iter().flatten() {
-        let reason = match count.class {
-            3 => Reason::ClosedPort,
-            4 => Reason::OpenPort,
-            _ => continue,
-        };
-        let answers = i64::try_from(count.count).unwrap_or(i64::MAX >> 1);
-        let entry = (before(now, count.age), answers.min(i64::MAX >> 1));
-        tcp.bandlim.counts.insert(reason, entry);
     }
     if let Some(state) = &record.rng {
         *rng = from_rng_state(state);

@@ -214,6 +214,65 @@ fn a_variable_that_the_target_lacks_is_refused() {
     assert_eq!(seen, [("net.inet.tcp.keepidle".to_owned(), 5)]);
 }
 
+#[test]
+fn a_limit_and_its_jitter_cross_in_whatever_order_they_were_set() {
+    let of = |limit, jitter| {
+        [
+            ("net.inet.icmp.icmplim", limit),
+            ("net.inet.icmp.icmplim_jitter", jitter),
+        ]
+    };
+    for (set, last) in [
+        // Each can only be set after the other, or not at all.
+        (of(1_000, 500), None),
+        (of(1_000, 500), Some(("net.inet.icmp.icmplim", 0))),
+        (of(200, 5), Some(("net.inet.icmp.icmplim", 10))),
+    ] {
+        let mut source = fresh();
+        source.set_now(THEN);
+        for (name, value) in set.into_iter().chain(last) {
+            source.sysctl_set(name, value).unwrap();
+        }
+        let target = moved(&source);
+        let jitters = |stack: &IpStack| {
+            stack
+                .bandlim
+                .rates()
+                .map(|(_, rate)| rate.jitter)
+                .collect::<Vec<_>>()
+        };
+        for (name, _) in set {
+            assert_eq!(target.sysctl_get(name), source.sysctl_get(name), "{name}");
+        }
+        assert_eq!(jitters(&target), jitters(&source));
+        assert_eq!(target.rng, source.rng);
+    }
+}
+
+#[test]
+fn a_limit_within_its_jitter_and_an_unknown_class_are_refused() {
+    let of = |alter: fn(&mut schema::Vnet)| {
+        let (source, _) = lived_in();
+        let mut record = vnet_record(&source, &Sysctl::default(), Ref::new(2), THEN).unwrap();
+        alter(&mut record);
+        restore_vnet(&record, &mut fresh(), |_, _| Err(Errno::ENOENT))
+    };
+    let refused = Err(Unfit::Sysctl(Errno::EINVAL));
+    let limit = |record: &mut schema::Vnet| {
+        let name = Text::copy("net.inet6.icmp6.errppslimit").unwrap();
+        record
+            .sysctls
+            .push(schema::SysctlVar { name, value: 8 })
+            .unwrap();
+    };
+    assert_eq!(of(limit), refused);
+    assert_eq!(
+        of(|record| record.rates.as_mut().unwrap().get_mut(0).unwrap().class = 5),
+        refused
+    );
+    assert_eq!(of(|_| {}), Ok(()));
+}
+
 /// An instance's record, as little as an image needs.
 fn instance(parent: Option<u32>, name: &str) -> schema::Instance {
     let text = |s: &str| Text::copy(s).unwrap();

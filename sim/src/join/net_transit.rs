@@ -9,10 +9,10 @@ use std::net::IpAddr;
 
 use vpscore::cbor::Bytes;
 use vpscore::collections::{List, NoMemory};
-use vpscore::image::schema::{Ipq, IpqPiece, LoopbackPacket, Vnet};
-use vpscore::sock::RateCount;
+use vpscore::image::schema::{Ipq, IpqPiece, LoopbackPacket, RateCount, Vnet};
 
 use super::net::{Unfit, in_addr, ip_addr};
+use crate::net::bandlim::{Rate, RateLimit};
 use crate::net::ip::{IpStack, Ipv6First, LOOPBACK_MAX};
 use crate::net::ipv4::Ipv4Header;
 use crate::net::ipv6::Ipv6Header;
@@ -48,22 +48,42 @@ pub(super) fn loopback(
     Ok(some(list))
 }
 
-/// The answers of the running seconds.
-pub(super) fn rates(ip: &IpStack, now: Instant) -> Result<Option<List<RateCount>>, NoMemory> {
+/// The answers of the running seconds, and the jitter of each class.
+pub(super) fn rates<const N: usize>(
+    limit: &RateLimit<N>,
+    now: Instant,
+) -> Result<Option<List<RateCount>>, NoMemory> {
     let mut list = List::new();
-    for (class, since, count) in ip.bandlims.counts() {
-        if count > 0 {
-            let age = now.since(since);
-            list.push(RateCount { class, age, count })?;
-        }
+    for (class, rate) in limit.rates() {
+        list.push(RateCount {
+            class,
+            age: now.since(rate.since),
+            count: rate.count,
+            jitter: rate.jitter,
+        })?;
     }
-    Ok(some(list))
+    Ok(Some(list))
 }
 
-/// By how much their limit is off.
-pub(super) fn jitter(ip: &IpStack) -> Option<i32> {
-    let jitter = i32::try_from(ip.bandlims.jitter()).ok();
-    jitter.filter(|jitter| *jitter != 0)
+/// Restores what [`rates`] says.
+fn restore_rates<const N: usize>(
+    record: Option<&List<RateCount>>,
+    limit: &mut RateLimit<N>,
+    now: Instant,
+) -> Result<(), Unfit> {
+    let rates = record.into_iter().flatten().map(|rate| {
+        let since = Instant::from_nanos(now.since(Instant::BOOT).minus(rate.age).as_nanos());
+        let (count, jitter) = (rate.count, rate.jitter);
+        (
+            rate.class,
+            Rate {
+                since,
+                count,
+                jitter,
+            },
+        )
+    });
+    limit.restore(rates).map_err(Unfit::Sysctl)
 }
 
 fn queue<H>(
@@ -181,11 +201,8 @@ pub(super) fn restore(record: &Vnet, ip: &mut IpStack) -> Result<(), Unfit> {
         ip.loopback
             .push_back((now.after(waiting.remaining), packet));
     }
-    let before = |age| Instant::from_nanos(now.since(Instant::BOOT).minus(age).as_nanos());
-    let rates = record.rates.iter().flatten();
-    let rates = rates.map(|rate| (rate.class, before(rate.age), rate.count.min(u64::MAX >> 1)));
-    let jitter = record.icmplim_jitter.unwrap_or(0).into();
-    ip.bandlims.restore(jitter, rates);
+    restore_rates(record.rates.as_ref(), &mut ip.bandlim, now)?;
+    restore_rates(record.rates6.as_ref(), &mut ip.ratelim6, now)?;
     for waiting in record.fragments.iter().flatten() {
         restore_fragments(waiting, ip).ok_or(Unfit::Queue)?;
     }

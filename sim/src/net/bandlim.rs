@@ -1,116 +1,193 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The limit on answers to packets that nobody asked for (`badport_bandlim`).
+//! The limits on answers to packets that nobody asked for (`badport_bandlim`, `icmp6_ratelimit`).
 //!
-//! Per class and second at most `net.inet.icmp.icmplim` answers (200) go out, less or more by a
-//! random number up to `net.inet.icmp.icmplim_jitter` (16) that is drawn anew whenever a second
-//! with too many ends (`netinet/ip_icmp.c`, FreeBSD 15.0), so that a peer cannot count with it.
+//! Answers of each class are counted per second (`counter_ratecheck`, `kern/subr_counter.c`). At most the limit of
+//! them go out, less or more by a random number of the class that is drawn anew whenever a second with too many ends,
+//! so that a peer cannot count with it (`netinet/ip_icmp.c`, `netinet6/icmp6.c`, CURRENT of 2025).
 
+use crate::errno::Errno;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
-/// Classes of answers, each with its own budget (`BANDLIM_*`, `netinet/icmp_var.h`).
+/// Classes of answers that `net.inet.icmp.icmplim` limits (`BANDLIM_*`, `netinet/icmp_var.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bandlim {
-    /// ICMP unreachable.
+    /// ICMP, no such port.
     IcmpUnreach,
     /// ICMP echo replies.
     IcmpEcho,
     /// ICMP timestamp replies.
     IcmpTstamp,
-    /// ICMPv6 errors.
-    Icmp6Error,
-    /// TCP resets.
+    /// TCP resets to segments that no connection wants.
     TcpRst,
+    /// ICMPv6, no such port.
+    Icmp6Unreach,
 }
 
-const CLASSES: usize = 5;
+/// How many classes [`Bandlim`] has.
+pub(crate) const BANDLIM_CLASSES: usize = 5;
 
+/// Classes of answers that `net.inet6.icmp6.errppslimit` limits (`RATELIM_*`, `netinet6/icmp6.c`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ratelim6 {
+    /// Parameter problem.
+    ParamProb,
+    /// Packet too big.
+    TooBig,
+    /// Destination unreachable.
+    Unreach,
+    /// Time exceeded.
+    Texceed,
+    /// Redirect of neighbour discovery.
+    Redir,
+    /// Echo reply.
+    Reply,
+    /// All others.
+    Other,
+}
+
+/// How many classes [`Ratelim6`] has.
+pub(crate) const RATELIM6_CLASSES: usize = 7;
+
+impl Ratelim6 {
+    /// The class of an ICMPv6 message by its type.
+    pub fn of_type(kind: u8) -> Self {
+        match kind {
+            1 => Self::Unreach,
+            2 => Self::TooBig,
+            3 => Self::Texceed,
+            4 => Self::ParamProb,
+            129 => Self::Reply,
+            137 => Self::Redir,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The answers of a class in the second that began at `since` (`struct counter_rate`), and by how much the limit of
+/// the class is off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Rate {
-    since: Instant,
-    count: u64,
+pub(crate) struct Rate {
+    pub(crate) since: Instant,
+    pub(crate) count: u64,
+    pub(crate) jitter: i32,
 }
 
-/// The budgets of a vnet.
+/// A limit and the answers of its classes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bandlims {
-    /// Answers per second and class; 0 for no limit (`net.inet.icmp.icmplim`).
-    pub icmplim: u32,
-    /// ICMPv6 errors per second; 0 for no limit (`net.inet6.icmp6.errppslimit`, no jitter).
-    pub errppslimit: u32,
-    /// Greatest deviation of the limit (`net.inet.icmp.icmplim_jitter`).
-    pub jitter_max: u32,
-    jitter: i64,
+pub(crate) struct RateLimit<const CLASSES: usize> {
+    /// Answers per second and class; 0 for no limit.
+    limit: u32,
+    /// Greatest deviation of the limit.
+    jitter: u32,
     rates: [Rate; CLASSES],
 }
 
-impl Default for Bandlims {
-    fn default() -> Self {
-        Self {
-            icmplim: 200,
-            errppslimit: 100,
-            jitter_max: 16,
-            jitter: 0,
-            rates: Default::default(),
-        }
-    }
-}
-
-impl Bandlims {
-    /// True where one more answer of this class may go out now; it is counted then.
-    pub fn allow(&mut self, now: Instant, rng: &mut Rng, class: Bandlim) -> bool {
-        let v6 = class == Bandlim::Icmp6Error;
-        let base = if v6 { self.errppslimit } else { self.icmplim };
-        if base == 0 {
-            return true;
-        }
-        let limit = |jitter: i64| {
-            let jitter = if v6 { 0 } else { jitter };
-            u64::try_from(i64::from(base) + jitter).unwrap_or(0)
+impl<const CLASSES: usize> RateLimit<CLASSES> {
+    /// A limit of which nothing is used.
+    pub(crate) fn new(limit: u32, jitter: u32, rng: &mut Rng) -> Self {
+        let mut new = Self {
+            limit,
+            jitter,
+            rates: [Rate::default(); CLASSES],
         };
-        let rate = &mut self.rates[class as usize];
-        if now.since(rate.since) >= Duration::from_secs(1) {
-            if rate.count > limit(self.jitter) && self.jitter_max > 0 {
-                let span = u64::from(self.jitter_max) * 2 + 1;
-                self.jitter = rng.below(span) as i64 - i64::from(self.jitter_max);
-            }
-            *rate = Rate {
-                since: now,
-                count: 0,
-            };
-        }
-        rate.count += 1;
-        rate.count <= limit(self.jitter)
+        new.draw_all(rng);
+        new
     }
 
-    /// By how much the limit is off now.
-    pub(crate) fn jitter(&self) -> i64 {
+    /// True where one more answer of this class may go out now; it is counted then.
+    pub(crate) fn allow(&mut self, now: Instant, rng: &mut Rng, class: usize) -> bool {
+        let (limit, most) = (self.limit, self.jitter);
+        let Some(rate) = self.rates.get_mut(class).filter(|_| limit != 0) else {
+            return true;
+        };
+        let over = |rate: &Rate| {
+            let count = i64::try_from(rate.count).unwrap_or(i64::MAX);
+            count > i64::from(limit) + i64::from(rate.jitter)
+        };
+        if now.since(rate.since) >= Duration::from_secs(1) {
+            if over(rate) {
+                draw(rate, most, rng);
+            }
+            (rate.since, rate.count) = (now, 0);
+        }
+        rate.count = rate.count.saturating_add(1);
+        !over(rate)
+    }
+
+    /// Answers per second and class; 0 for no limit.
+    pub(crate) fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// Greatest deviation of the limit.
+    pub(crate) fn jitter(&self) -> u32 {
         self.jitter
     }
 
-    /// Each class with the beginning of its second and the answers in it.
-    pub(crate) fn counts(&self) -> impl Iterator<Item = (u8, Instant, u64)> {
-        (0..).zip(&self.rates).map(|(n, r)| (n, r.since, r.count))
+    /// Sets the limit (`sysctl_icmplim_and_jitter`).
+    ///
+    /// # Errors
+    /// `EINVAL` where it is a limit and not above the jitter.
+    pub(crate) fn set_limit(&mut self, limit: u32) -> Result<(), Errno> {
+        if limit != 0 && limit <= self.jitter {
+            return Err(Errno::EINVAL);
+        }
+        self.limit = limit;
+        Ok(())
     }
 
-    /// Goes on with what was counted elsewhere; classes that there are not are left out.
-    pub(crate) fn restore(
-        &mut self,
-        jitter: i64,
-        counts: impl Iterator<Item = (u8, Instant, u64)>,
-    ) {
-        let most = i64::from(self.jitter_max);
-        self.jitter = jitter.clamp(-most, most);
-        for (class, since, count) in counts {
-            if let Some(rate) = self.rates.get_mut(usize::from(class)) {
-                *rate = Rate { since, count };
-            }
+    /// Sets the jitter, and draws that of each class anew; 0 leaves these as they are.
+    ///
+    /// # Errors
+    /// `EINVAL` where it is not below the limit.
+    pub(crate) fn set_jitter(&mut self, jitter: u32, rng: &mut Rng) -> Result<(), Errno> {
+        if jitter >= self.limit {
+            return Err(Errno::EINVAL);
         }
+        self.jitter = jitter;
+        self.draw_all(rng);
+        Ok(())
+    }
+
+    /// The classes by number.
+    pub(crate) fn rates(&self) -> impl Iterator<Item = (u8, &Rate)> {
+        (0..).zip(&self.rates)
+    }
+
+    /// Goes on with a limit of elsewhere, which a limit and a jitter set one after the other may not get to.
+    pub(crate) fn restore_limit(&mut self, limit: u32) {
+        self.limit = limit;
+    }
+
+    /// Goes on with a jitter of elsewhere.
+    pub(crate) fn restore_jitter(&mut self, jitter: u32) {
+        self.jitter = jitter;
+    }
+
+    /// Goes on with what was counted elsewhere.
+    ///
+    /// # Errors
+    /// `EINVAL` for a class that there is not, and where limit and jitter contradict each other.
+    pub(crate) fn restore(&mut self, rates: impl Iterator<Item = (u8, Rate)>) -> Result<(), Errno> {
+        if self.limit != 0 && self.limit <= self.jitter {
+            return Err(Errno::EINVAL);
+        }
+        for (class, rate) in rates {
+            let known = self.rates.get_mut(usize::from(class));
+            *known.ok_or(Errno::EINVAL)? = rate;
+        }
+        Ok(())
+    }
+
+    fn draw_all(&mut self, rng: &mut Rng) {
+        let most = self.jitter;
+        self.rates.iter_mut().for_each(|rate| draw(rate, most, rng));
     }
 
     /// Moves the running seconds from a clock that reads `from` to one that reads `to`.
     #[cfg(test)]
-    pub fn shift(&mut self, from: Instant, to: Instant) {
+    pub(crate) fn shift(&mut self, from: Instant, to: Instant) {
         for rate in &mut self.rates {
             let age = from.since(rate.since);
             rate.since = Instant::from_nanos(to.as_nanos().saturating_sub(age.as_nanos()));
@@ -118,24 +195,77 @@ impl Bandlims {
     }
 }
 
+/// By how much the limit of a class is off from now on (`icmplim_new_jitter`).
+fn draw(rate: &mut Rate, most: u32, rng: &mut Rng) {
+    if most > 0 {
+        let drawn = rng.below(u64::from(most) * 2 + 1);
+        let jitter = i64::try_from(drawn).unwrap_or(0) - i64::from(most);
+        // An int in the kernel as well.
+        rate.jitter = jitter.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const ECHO: usize = Bandlim::IcmpEcho as usize;
+    const RST: usize = Bandlim::TcpRst as usize;
+
+    fn at(second: u64) -> Instant {
+        Instant::BOOT.after(Duration::from_secs(second))
+    }
+
+    /// How many of 1,000 answers of a class go out in a second.
+    fn sent(lim: &mut RateLimit<BANDLIM_CLASSES>, rng: &mut Rng, second: u64, class: usize) -> i64 {
+        (0..1_000)
+            .filter(|_| lim.allow(at(second), rng, class))
+            .count() as i64
+    }
+
     #[test]
-    fn two_hundred_a_second_and_class_then_silence() {
-        let mut lims = Bandlims::default();
+    fn classes_have_limits_of_their_own_that_change_after_a_second_with_too_many() {
         let mut rng = Rng::new(1, "bandlim");
-        let at = Instant::from_nanos(3_000_000_000);
-        let count = |lims: &mut Bandlims, rng: &mut Rng, at, class| {
-            (0..500).filter(|_| lims.allow(at, rng, class)).count()
-        };
-        assert_eq!(count(&mut lims, &mut rng, at, Bandlim::IcmpEcho), 200);
-        assert_eq!(count(&mut lims, &mut rng, at, Bandlim::IcmpUnreach), 200);
-        let later = at.after(Duration::from_secs(1));
-        let second = count(&mut lims, &mut rng, later, Bandlim::IcmpEcho);
-        assert!((184..=216).contains(&second), "{second}");
-        lims.icmplim = 0;
-        assert_eq!(count(&mut lims, &mut rng, later, Bandlim::IcmpEcho), 500);
+        let mut lim = RateLimit::<BANDLIM_CLASSES>::new(200, 16, &mut rng);
+        let off =
+            |lim: &RateLimit<BANDLIM_CLASSES>, class: usize| i64::from(lim.rates[class].jitter);
+        let before = [off(&lim, ECHO), off(&lim, RST)];
+        assert_ne!(before[0], before[1], "drawn for each class");
+        assert_eq!(sent(&mut lim, &mut rng, 3, ECHO), 200 + before[0]);
+        assert_eq!(sent(&mut lim, &mut rng, 3, RST), 200 + before[1]);
+        assert_eq!(sent(&mut lim, &mut rng, 4, ECHO), 200 + off(&lim, ECHO));
+        assert_ne!(off(&lim, ECHO), before[0]);
+        assert_eq!(off(&lim, RST), before[1], "no second of it has ended");
+        let all: Vec<i64> = (5..200)
+            .map(|s| sent(&mut lim, &mut rng, s, ECHO))
+            .collect();
+        assert_eq!(
+            (all.iter().min(), all.iter().max()),
+            (Some(&184), Some(&216))
+        );
+    }
+
+    #[test]
+    fn a_second_within_its_limit_leaves_the_jitter() {
+        let mut rng = Rng::new(1, "bandlim");
+        let mut lim = RateLimit::<BANDLIM_CLASSES>::new(200, 16, &mut rng);
+        let before = lim.rates[ECHO].jitter;
+        assert!((1..100).all(|s| lim.allow(at(s), &mut rng, ECHO)));
+        assert_eq!(lim.rates[ECHO].jitter, before);
+    }
+
+    #[test]
+    fn the_jitter_stays_below_the_limit_and_no_limit_lets_all_out() {
+        let mut rng = Rng::new(1, "bandlim");
+        let mut lim = RateLimit::<BANDLIM_CLASSES>::new(200, 16, &mut rng);
+        assert_eq!(lim.set_limit(16), Err(Errno::EINVAL));
+        assert_eq!(lim.set_jitter(200, &mut rng), Err(Errno::EINVAL));
+        assert_eq!(lim.set_limit(0), Ok(()));
+        assert_eq!(lim.set_jitter(0, &mut rng), Err(Errno::EINVAL));
+        assert_eq!(sent(&mut lim, &mut rng, 3, ECHO), 1_000);
+        assert_eq!(lim.set_limit(17), Ok(()));
+        let drawn = lim.rates[ECHO].jitter;
+        assert_eq!(lim.set_jitter(0, &mut rng), Ok(()));
+        assert_eq!(lim.rates[ECHO].jitter, drawn, "what was drawn stays");
     }
 }

@@ -13,6 +13,7 @@
 
 use std::net::IpAddr;
 
+use super::bandlim::Bandlim;
 use super::packet::IpPacket;
 use crate::errno::Errno;
 use crate::rng::Rng;
@@ -96,6 +97,9 @@ pub trait IpLayer {
 
     /// The default TTL or hop limit for `dst` (`net.inet.ip.ttl`, `net.inet6.ip6.hlim`).
     fn default_ttl(&self, dst: IpAddr) -> u8;
+
+    /// True where one more answer of this class may go out now; it is counted then (`badport_bandlim`).
+    fn badport_bandlim(&mut self, class: Bandlim) -> bool;
 }
 
 /// The surroundings of one call into a transport.

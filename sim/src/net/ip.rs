@@ -29,7 +29,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use super::bandlim::{Bandlim, Bandlims};
+use super::bandlim::{BANDLIM_CLASSES, Bandlim, RATELIM6_CLASSES, RateLimit, Ratelim6};
 use super::cx::IcmpError;
 use super::ether::MacAddr;
 use super::ifnet::{IfAddr, IfIndex, IfKind, Ifnet, Ifnets, in_prefix};
@@ -50,6 +50,12 @@ pub const LOOPBACK_DELAY: Duration = Duration::from_micros(1);
 pub const LOOPBACK_MAX: usize = 4096;
 /// Frames that wait for the links (`ifqmaxlen` per vnet, generous: the owner drains it each step).
 pub const OUTPUT_MAX: usize = 65_536;
+/// `net.inet.icmp.icmplim` and `icmplim_jitter` (`ip_icmp.c`, CURRENT of 2025).
+const ICMPLIM: u32 = 200;
+const ICMPLIM_JITTER: u32 = 16;
+/// `net.inet6.icmp6.errppslimit` and `icmp6lim_jitter` (`icmp6.c`, CURRENT of 2025).
+const ICMP6ERRPPSLIM: u32 = 100;
+const ICMP6LIM_JITTER: u32 = 8;
 /// `LOMTU`, `net/if_loop.c`, FreeBSD 15.0.
 pub const LOMTU: u32 = 16_384;
 
@@ -162,7 +168,8 @@ pub struct IpStack {
     pub(crate) lltable: LlTable,
     pub(crate) reass4: Reass<Ipv4Header>,
     pub(crate) reass6: Reass<Ipv6First>,
-    pub(crate) bandlims: Bandlims,
+    pub(crate) bandlim: RateLimit<BANDLIM_CLASSES>,
+    pub(crate) ratelim6: RateLimit<RATELIM6_CLASSES>,
     pub(crate) ip_id: u16,
     pub(crate) frag6_id: u32,
     pub(crate) rng: Rng,
@@ -198,9 +205,10 @@ impl IpStack {
             lltable: LlTable::default(),
             reass4: Reass::v4(),
             reass6: Reass::v6(),
-            bandlims: Bandlims::default(),
             ip_id: rng.next_u64() as u16,
             frag6_id: rng.next_u64() as u32,
+            bandlim: RateLimit::new(ICMPLIM, ICMPLIM_JITTER, &mut rng),
+            ratelim6: RateLimit::new(ICMP6ERRPPSLIM, ICMP6LIM_JITTER, &mut rng),
             rng,
             loopback: VecDeque::new(),
             output: VecDeque::new(),
@@ -412,9 +420,17 @@ impl IpStack {
         }
     }
 
-    /// True where one more answer of this class may go out now.
-    pub fn bandlim(&mut self, class: Bandlim) -> bool {
-        let allowed = self.bandlims.allow(self.now, &mut self.rng, class);
+    /// True where one more answer of this class may go out now (`badport_bandlim`).
+    pub(crate) fn may_answer(&mut self, class: Bandlim) -> bool {
+        let allowed = self.bandlim.allow(self.now, &mut self.rng, class as usize);
+        self.stats.icmp_limited += u64::from(!allowed);
+        allowed
+    }
+
+    /// True where one more ICMPv6 message of this type may go out now (`icmp6_ratelimit`).
+    pub(crate) fn icmp6_ratelimit(&mut self, kind: u8) -> bool {
+        let class = Ratelim6::of_type(kind) as usize;
+        let allowed = self.ratelim6.allow(self.now, &mut self.rng, class);
         self.stats.icmp_limited += u64::from(!allowed);
         allowed
     }
@@ -484,7 +500,8 @@ impl IpStack {
         self.lltable.shift(from, to);
         self.reass4.shift(from, to);
         self.reass6.shift(from, to);
-        self.bandlims.shift(from, to);
+        self.bandlim.shift(from, to);
+        self.ratelim6.shift(from, to);
         for (due, _) in &mut self.loopback {
             *due = to.after(due.since(from));
         }

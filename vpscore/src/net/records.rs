@@ -179,7 +179,7 @@ impl<'r> Remapping<'r> {
             next_ifindex: _,
             loopback,
             rates: _,
-            icmplim_jitter: _,
+            rates6: _,
             rng: _,
             fragments,
         } = record;

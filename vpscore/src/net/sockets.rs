@@ -33,7 +33,6 @@ impl Remapping<'_> {
             syncache_hash_secret: _,
             syncache_overflows: _,
             md5_keys,
-            resets: _,
             fastopen_autokey: _,
             rng: _,
             syncookie_overdue: _,

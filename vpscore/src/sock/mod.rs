@@ -35,9 +35,7 @@ pub use socket::{
     Domain, Listen, SB_AUTOSIZE, SBS_CANTRCVMORE, SBS_CANTSENDMORE, SO_ACCEPTCONN, SS_ISCONNECTED,
     SbRecord, SoQstate, SoType, SockStream, Sockbuf, Socket,
 };
-pub use syncache::{
-    HcMetrics, KnownAs, RateCount, SchOverflow, Syncache, TcpMd5Key, TcpVnet, TfoCookie,
-};
+pub use syncache::{HcMetrics, KnownAs, SchOverflow, Syncache, TcpMd5Key, TcpVnet, TfoCookie};
 pub use tcpcb::{
     SackBlk, SackHint, SackHole, TF_ACKNOW, TF_CONGRECOVERY, TF_DELACK, TF_FASTOPEN,
     TF_FASTRECOVERY, TF_LRD, TF_NEEDFIN, TF_NEEDSYN, TF_RCVD_SCALE, TF_REQ_SCALE, TF_SACK_PERMIT,

@@ -25,8 +25,6 @@ const _: () = assert!(SC_RXMITS_MAX == TCP_MAXRXTSHIFT as u64 + 1);
 const TCP_SYNCACHE_MAX_BACKOFF: u64 = 6;
 /// `TCP_FASTOPEN_MAX_KEYS`, `TCP_FASTOPEN_MAX_PSKS` (15.0).
 const TCP_FASTOPEN_MAX_KEYS: u64 = 2;
-/// Beyond every `BANDLIM_*`.
-const BANDLIM_MAX: u64 = 15;
 
 record! {
     /// An entry of the SYN cache: a SYN answered, whose handshake is not over.
@@ -172,19 +170,6 @@ record! {
 }
 
 record! {
-    /// Answers counted against a limit per second (`badport_bandlim`, `ip_icmp.c`).
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub struct RateCount {
-        /// The class of answers, `BANDLIM_*`.
-        0 => class: u8 where Bound::most(BANDLIM_MAX),
-        /// How long ago the second began.
-        1 => age: Duration where Bound::span(SPAN_MAX),
-        /// The answers in it.
-        2 => count: u64,
-    }
-}
-
-record! {
     /// What TCP keeps per vnet: secrets from which sequence numbers, timestamps and cookies of new
     /// connections follow, and what it has learned of hosts.
     #[derive(Debug, PartialEq, Eq)]
@@ -227,8 +212,6 @@ record! {
         132 => syncache_overflows: Option<List<SchOverflow>> where Bound::most(SYNCACHE_MAX as u64),
         /// Keys of MD5 signatures, by addresses.
         133 => md5_keys: Option<List<TcpMd5Key>> where Bound::most(MD5_KEYS_MAX as u64),
-        /// Resets counted in the running second.
-        134 => resets: Option<List<RateCount>> where Bound::most(BANDLIM_MAX + 1),
         /// What remains until the server's next key is made.
         135 => fastopen_autokey: Option<Duration> where Bound::span(SPAN_MAX),
         /// The random numbers of the transports, where the kernel has a generator for them.

@@ -83,11 +83,10 @@ fn special(item: &Item) -> Option<String> {
     match &**object {
         Object::Syncache(_) => Some("syncache".to_owned()),
         Object::TcpVnet(tcp) => Some(format!(
-            "{} {} {} {}",
+            "{} {} {}",
             tcp.hostcache.is_empty(),
             tcp.fastopen_ccache.is_empty(),
             tcp.md5_keys.is_some(),
-            tcp.resets.is_some(),
         )),
         Object::Socket(so) => Some(match &so.tcpcb {
             Some(tp) => connection(tp),

@@ -278,7 +278,7 @@ fn algorithms_of_congestion_control_go_on() {
 
 #[test]
 fn resets_and_challenges_are_counted_on() {
-    invisible(&["challenge", "resets"], |w| {
+    invisible(&["challenge", "answers"], |w| {
         // Or the blind SYN would be dropped for its missing timestamp.
         w.sysctl(1, "net.inet.tcp.rfc1323", 0);
         let listener = w.listener(1, 80, 5);

@@ -59,7 +59,7 @@ impl IpStack {
             }
             (ECHO, _) => {
                 let quiet = arrival.group && !self.sysctls.bmcastecho;
-                if !quiet && self.bandlim(Bandlim::IcmpEcho) {
+                if !quiet && self.may_answer(Bandlim::IcmpEcho) {
                     let mut reply = data.to_vec();
                     reply[0] = ECHOREPLY;
                     self.icmp_reflect(arrival, packet, reply);
@@ -68,7 +68,7 @@ impl IpStack {
             }
             (TSTAMP, _) if self.sysctls.tstamprepl => {
                 let quiet = arrival.group && !self.sysctls.bmcastecho;
-                if data.len() >= 20 && !quiet && self.bandlim(Bandlim::IcmpTstamp) {
+                if data.len() >= 20 && !quiet && self.may_answer(Bandlim::IcmpTstamp) {
                     // Milliseconds of the virtual day that began at boot (`iptime`).
                     let now = (self.now.as_nanos() / 1_000_000 % 86_400_000) as u32;
                     let mut reply = data.to_vec();
@@ -182,9 +182,6 @@ impl IpStack {
         if arrival.group || header.offset != 0 || answers_error || header.dst.is_multicast() {
             return;
         }
-        if !self.bandlim(Bandlim::IcmpUnreach) {
-            return;
-        }
         let transport = match (header.proto, payload.get(12)) {
             // the whole TCP header, whatever `quotelen` says
             (6, Some(off)) => usize::from(off >> 4) * 4,
@@ -216,13 +213,16 @@ impl IpStack {
         };
         if let Some(header) = Ipv4Header::of(packet, id) {
             let fits = packet.payload.len() + IPV4_HDR_LEN <= super::super::ipv4::IP_MAXPACKET;
-            if fits {
+            // Only of ports that are not there the answers are limited (`udp_input`).
+            if fits && (code != 3 || self.may_answer(Bandlim::IcmpUnreach)) {
                 self.icmp_error(arrival, (UNREACH, code), 0, &header, &packet.payload);
             }
         } else if let Some(header) = crate::net::ipv6::Ipv6Header::of(packet) {
             // No port is code 4 in ICMPv6; an unknown protocol is a parameter problem.
             let (kind, pointer) = if code == 3 { ((1, 4), 0) } else { ((4, 1), 6) };
-            self.icmp6_error(kind, pointer, header, &packet.payload);
+            if code != 3 || self.may_answer(Bandlim::Icmp6Unreach) {
+                self.icmp6_error(kind, pointer, header, &packet.payload);
+            }
         }
     }
 }

@@ -9,7 +9,6 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::arp::{ALL_NODES, PROTO_ICMPV6, solicited_node};
 use super::input::Arrival;
 use super::{Delivery, IpStack, Ipv6First};
-use crate::net::bandlim::Bandlim;
 use crate::net::checksum::transport_cksum;
 use crate::net::cx::IcmpError;
 use crate::net::ether::MacAddr;
@@ -99,7 +98,7 @@ impl IpStack {
     }
 
     fn echo6(&mut self, dst: Ipv6Addr, packet: &IpPacket) {
-        if !self.bandlim(Bandlim::IcmpEcho) {
+        if !self.icmp6_ratelimit(ECHO_REPLY) {
             return;
         }
         let own = if dst.is_multicast() {
@@ -197,7 +196,7 @@ impl IpStack {
         if about_group || from_nobody || is_error(header.next, payload) {
             return;
         }
-        if !self.bandlim(Bandlim::Icmp6Error) {
+        if !self.icmp6_ratelimit(kind) {
             return;
         }
         let to = IpAddr::V6(header.src);

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::{IpStack, LOMTU, LOOPBACK_DELAY, LOOPBACK_MAX, OUTPUT_MAX, is_multicast};
 use crate::errno::Errno;
+use crate::net::bandlim::Bandlim;
 use crate::net::cx::IpLayer;
 use crate::net::ether::{ETHERTYPE_IP, ETHERTYPE_IPV6, EtherHeader, MacAddr};
 use crate::net::ifnet::{IfIndex, IfKind};
@@ -382,5 +383,9 @@ impl IpLayer for IpStack {
             IpAddr::V4(_) => self.sysctls.ttl,
             IpAddr::V6(_) => self.sysctls.hlim,
         }
+    }
+
+    fn badport_bandlim(&mut self, class: Bandlim) -> bool {
+        self.may_answer(class)
     }
 }

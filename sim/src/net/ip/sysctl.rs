@@ -16,6 +16,7 @@ impl IpStack {
         "net.inet.ip.maxfragsperpacket",
         "net.inet.ip.ttl",
         "net.inet6.icmp6.errppslimit",
+        "net.inet6.icmp6.icmp6lim_jitter",
         "net.inet6.ip6.forwarding",
         "net.inet6.ip6.hlim",
         "net.inet6.ip6.maxfragsperpacket",
@@ -35,9 +36,10 @@ impl IpStack {
             "net.inet.icmp.bmcastecho" => s.bmcastecho.into(),
             "net.inet.icmp.quotelen" => s.quotelen.into(),
             "net.inet.icmp.tstamprepl" => s.tstamprepl.into(),
-            "net.inet.icmp.icmplim" => self.bandlims.icmplim.into(),
-            "net.inet.icmp.icmplim_jitter" => self.bandlims.jitter_max.into(),
-            "net.inet6.icmp6.errppslimit" => self.bandlims.errppslimit.into(),
+            "net.inet.icmp.icmplim" => self.bandlim.limit().into(),
+            "net.inet.icmp.icmplim_jitter" => self.bandlim.jitter().into(),
+            "net.inet6.icmp6.errppslimit" => self.ratelim6.limit().into(),
+            "net.inet6.icmp6.icmp6lim_jitter" => self.ratelim6.jitter().into(),
             "net.inet.ip.maxfragsperpacket" => self.reass4.maxfrags as i64,
             "net.inet6.ip6.maxfragsperpacket" => self.reass6.maxfrags as i64,
             _ => return Err(Errno::ENOENT),
@@ -62,25 +64,30 @@ impl IpStack {
             "net.inet.icmp.bmcastecho" => s.bmcastecho = flag,
             "net.inet.icmp.quotelen" => s.quotelen = word?,
             "net.inet.icmp.tstamprepl" => s.tstamprepl = flag,
-            "net.inet.icmp.icmplim" => {
-                let limit = word?;
-                // The jitter stays below the limit, unless there is no limit.
-                if limit != 0 && limit <= self.bandlims.jitter_max {
-                    return Err(Errno::EINVAL);
-                }
-                self.bandlims.icmplim = limit;
-            }
-            "net.inet.icmp.icmplim_jitter" => {
-                let jitter = word?;
-                if self.bandlims.icmplim != 0 && jitter >= self.bandlims.icmplim {
-                    return Err(Errno::EINVAL);
-                }
-                self.bandlims.jitter_max = jitter;
-            }
-            "net.inet6.icmp6.errppslimit" => self.bandlims.errppslimit = word?,
+            "net.inet.icmp.icmplim" => self.bandlim.set_limit(word?)?,
+            "net.inet.icmp.icmplim_jitter" => self.bandlim.set_jitter(word?, &mut self.rng)?,
+            "net.inet6.icmp6.errppslimit" => self.ratelim6.set_limit(word?)?,
+            "net.inet6.icmp6.icmp6lim_jitter" => self.ratelim6.set_jitter(word?, &mut self.rng)?,
             "net.inet.ip.maxfragsperpacket" => self.reass4.maxfrags = word? as usize,
             "net.inet6.ip6.maxfragsperpacket" => self.reass6.maxfrags = word? as usize,
             _ => return Err(Errno::ENOENT),
+        }
+        Ok(())
+    }
+
+    /// Sets a variable as it was elsewhere: one that another holds within bounds takes any value, as the order in
+    /// which these two were set is not known, and nothing is drawn.
+    ///
+    /// # Errors
+    /// As of [`IpStack::sysctl_set`].
+    pub(crate) fn sysctl_restore(&mut self, name: &str, value: i64) -> Result<(), Errno> {
+        let word = u32::try_from(value).map_err(|_| Errno::EINVAL);
+        match name {
+            "net.inet.icmp.icmplim" => self.bandlim.restore_limit(word?),
+            "net.inet.icmp.icmplim_jitter" => self.bandlim.restore_jitter(word?),
+            "net.inet6.icmp6.errppslimit" => self.ratelim6.restore_limit(word?),
+            "net.inet6.icmp6.icmp6lim_jitter" => self.ratelim6.restore_jitter(word?),
+            _ => return self.sysctl_set(name, value),
         }
         Ok(())
     }

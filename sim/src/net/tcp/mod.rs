@@ -66,7 +66,7 @@ pub use info::TcpInfo;
 pub use known::KnownAs;
 pub use options::{Accept, SackBlk, TcpOpt};
 pub use reass::{Segq, SegqEntry};
-pub(crate) use respond::{ChallengeAck, Reason};
+pub(crate) use respond::ChallengeAck;
 pub use seq::Seq;
 #[cfg(test)]
 pub(crate) use syncache::Cookies;
@@ -86,7 +86,6 @@ pub(crate) use fastopen::Fastopen;
 use hostcache::Limits;
 pub(crate) use isn::Isn;
 pub(crate) use md5::Keys;
-use respond::Bandlim;
 use subr::min_protoh;
 use syncache::Syncache;
 use timerq::Timerq;
@@ -139,7 +138,6 @@ pub struct Tcp {
     pub(crate) hostcache: Hostcache,
     pub(crate) isn: Isn,
     pub(crate) ts_offset_secret: [u64; 2],
-    pub(crate) bandlim: Bandlim,
     pub(crate) fastopen: Fastopen,
     pub(crate) md5_keys: Keys,
     /// Listeners one of whose pending Fast Open connections has ended.
@@ -167,7 +165,6 @@ impl Tcp {
             hostcache: Hostcache::default(),
             isn: Isn::new(rng),
             ts_offset_secret: [rng.next_u64(), rng.next_u64()],
-            bandlim: Bandlim::default(),
             fastopen: Fastopen::default(),
             md5_keys: Keys::default(),
             tfo_released: Vec::new(),

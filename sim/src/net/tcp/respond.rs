@@ -2,7 +2,6 @@
 //! Segments outside the stream: resets, challenge acknowledgements, keep-alive probes
 //! (`tcp_respond`, `tcp_dropwithreset`, `tcp_send_challenge_ack`; 15.0).
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::ecn::ECN_MASK;
@@ -14,44 +13,12 @@ use super::sysctl::Sysctl;
 use super::wire::{Header, IPPROTO_TCP, Segment, TH_ACK, TH_FIN, TH_RST, TH_SUM, TH_SYN};
 use super::{Conn, Tcp};
 use crate::errno::Errno;
+use crate::net::bandlim::Bandlim;
 use crate::net::checksum::transport_cksum;
 use crate::net::cx::Cx;
 use crate::net::packet::{IpPacket, Mbuf};
 use crate::net::udp::PROTO_UDP;
 use crate::time::{Duration, Instant};
-
-/// Why a reset is sent, for its rate limit (`BANDLIM_*`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Reason {
-    /// `BANDLIM_UNLIMITED`
-    Unlimited,
-    /// `BANDLIM_RST_CLOSEDPORT`
-    ClosedPort,
-    /// `BANDLIM_RST_OPENPORT`
-    OpenPort,
-}
-
-/// Responses per second and reason (`badport_bandlim`).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Bandlim {
-    /// Start of the second and responses in it.
-    pub(crate) counts: BTreeMap<Reason, (Instant, i64)>,
-}
-
-impl Bandlim {
-    /// Counts a response; false where it is one too many.
-    fn allow(&mut self, reason: Reason, limit: i64, now: Instant) -> bool {
-        if reason == Reason::Unlimited || limit <= 0 {
-            return true;
-        }
-        let entry = self.counts.entry(reason).or_insert((now, 0));
-        if now.since(entry.0) >= Duration::from_secs(1) {
-            *entry = (now, 0);
-        }
-        entry.1 += 1;
-        entry.1 <= limit
-    }
-}
 
 /// Challenge acknowledgements of a connection or of an entry of the SYN cache: when the span in which
 /// they are counted ends, and how many were sent in it (`tcp_challenge_ack_check`).
@@ -170,8 +137,9 @@ impl Tcp {
         let _ = self.ip_output(cx, out, bytes);
     }
 
-    /// Whether a segment may be answered with a reset (`tcp_dropwithreset`).
-    fn may_reset(&mut self, cx: &Cx<'_>, seg: &Segment, reason: Reason) -> bool {
+    /// Whether a segment may be answered with a reset: the limit is one for all (`tcp_dropwithreset`, `tcp_input.c`,
+    /// CURRENT of 2025).
+    fn may_reset(cx: &mut Cx<'_>, seg: &Segment) -> bool {
         if seg.has(TH_RST)
             || not_unicast(seg.src.0)
             || not_unicast(seg.dst.0)
@@ -179,13 +147,13 @@ impl Tcp {
         {
             return false;
         }
-        self.bandlim.allow(reason, self.sysctl.icmplim, cx.now)
+        cx.ip.badport_bandlim(Bandlim::TcpRst)
     }
 
     /// Resets whoever sent a segment for no connection (`tcp_dropwithreset`, RFC 9293
     /// section 3.10.7.1).
-    pub(crate) fn dropwithreset(&mut self, cx: &mut Cx<'_>, seg: &Segment, reason: Reason) {
-        if self.may_reset(cx, seg, reason) {
+    pub(crate) fn dropwithreset(&mut self, cx: &mut Cx<'_>, seg: &Segment) {
+        if Self::may_reset(cx, seg) {
             let (ack, seq, flags) = reset_numbers(seg);
             self.respond(cx, seg, ack, seq, flags);
         }
@@ -322,8 +290,8 @@ impl Conn<'_, '_> {
     }
 
     /// Resets whoever sent an impossible segment for this connection.
-    pub(crate) fn dropwithreset(&mut self, seg: &Segment, reason: Reason) {
-        if self.tcp.may_reset(self.cx, seg, reason) {
+    pub(crate) fn dropwithreset(&mut self, seg: &Segment) {
+        if Tcp::may_reset(self.cx, seg) {
             let (ack, seq, flags) = reset_numbers(seg);
             self.respond(seg, ack, seq, flags);
         }

@@ -175,7 +175,6 @@ variables! {
     portrange_hilast: "net.inet.ip.portrange.hilast" = 65_535, PORT;
     portrange_lowfirst: "net.inet.ip.portrange.lowfirst" = 1_023, LOWPORT;
     portrange_lowlast: "net.inet.ip.portrange.lowlast" = 600, LOWPORT;
-    icmplim: "net.inet.icmp.icmplim" = 200, 0..=i64::from(i32::MAX);
 }
 
 /// True for the variables that never refuse a value.

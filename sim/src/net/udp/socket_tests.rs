@@ -237,6 +237,35 @@ fn a_broadcast_reaches_every_socket_of_the_port_and_is_never_refused() {
 }
 
 #[test]
+fn closed_ports_are_answered_up_to_the_limit_of_each_class() {
+    let (mut a, mut b) = (Host::new(1), Host::new(2));
+    let refused = |a: &mut Host, b: &mut Host, domain, proto, to: &str| {
+        let refuses = |_: &u32| {
+            let so = a.socket(domain, proto);
+            a.connect(so, to).unwrap();
+            if proto == Proto::Udp {
+                a.send(so, b"x", None).unwrap();
+            }
+            settle(a, b);
+            a.with(|inet, _| inet.get_mut(so).unwrap().so.so_error.is_some())
+        };
+        (0..300).filter(refuses).count()
+    };
+    // icmplim is 200 with a jitter of 16, errppslimit 100 with one of 8 (ip_icmp.c, icmp6.c, CURRENT of 2025).
+    let (four, six) = ("10.0.0.2:9", "[2001:db8::2]:9");
+    for (domain, proto, to, limit) in [
+        (Domain::Inet, Proto::Udp, four, 184..=216),
+        (Domain::Inet, Proto::Tcp, four, 184..=216),
+        (Domain::Inet6, Proto::Udp, six, 92..=108),
+        // Resets are one class for both families: that of this second is used up.
+        (Domain::Inet6, Proto::Tcp, six, 0..=0),
+    ] {
+        let count = refused(&mut a, &mut b, domain, proto, to);
+        assert!(limit.contains(&count), "{count} of {proto:?} to {to}");
+    }
+}
+
+#[test]
 fn a_full_buffer_drops_whole_datagrams() {
     let (mut a, mut b) = (Host::new(1), Host::new(2));
     let server = b.bound(Domain::Inet, "10.0.0.2:53");

@@ -12,8 +12,8 @@ mod vm;
 
 pub use file::{File, FileType, Filedesc, Filedescent, InFlight, Pipe, PipeBuf};
 pub use net::{
-    IfType, Ifaddr, Ifnet, Ipq, IpqPiece, LlState, Llentry, LoopbackPacket, RngState, Route,
-    SysctlVar, Vnet,
+    IfType, Ifaddr, Ifnet, Ipq, IpqPiece, LlState, Llentry, LoopbackPacket, RateCount, RngState,
+    Route, SysctlVar, Vnet,
 };
 pub use proc::{
     Abi, Blocked, Itimer, Ksiginfo, Pgrp, Proc, ProcState, Registers, Rlimit, Rusage, Selected,

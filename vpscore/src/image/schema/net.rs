@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Network stacks: interfaces, routes, neighbours. Sockets are in [`crate::sock`].
 
-use crate::cbor::{Bytes, Text};
+use crate::cbor::{Bound, Bytes, Text};
 use crate::codes;
 use crate::collections::List;
 use crate::image::{IfnetRef, InstanceRef, VnetRef};
+use crate::limits::SPAN_MAX;
 use crate::record;
-use crate::sock::{InAddr, RateCount};
+use crate::sock::InAddr;
 use crate::time::Duration;
+
+/// Beyond every `BANDLIM_*` and `RATELIM_*`.
+const BANDLIM_MAX: u64 = 15;
 
 record! {
     /// A variable of a vnet whose value is not the default (`sysctl(8)`, `CTLFLAG_VNET`).
@@ -17,6 +21,22 @@ record! {
         0 => name: Text,
         /// Its value: an integer.
         1 => value: i64,
+    }
+}
+
+record! {
+    /// Answers of a class counted against a limit per second (`struct counter_rate`), and by how much the limit of the
+    /// class is off (`badport_bandlim`, `ip_icmp.c`; `icmp6_ratelimit`, `icmp6.c`).
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct RateCount {
+        /// The class of answers, `BANDLIM_*` or `RATELIM_*`.
+        0 => class: u8 where Bound::most(BANDLIM_MAX),
+        /// How long ago the second began.
+        1 => age: Duration where Bound::span(SPAN_MAX),
+        /// The answers in it.
+        2 => count: u64,
+        /// `icmplim_curr_jitter`, `icmp6lim_curr_jitter`: how many more or fewer go out.
+        3 => jitter: i32,
     }
 }
 
@@ -105,10 +125,10 @@ record! {
         130 => next_ifindex: Option<u16>,
         /// Packets of the loopback queue, in order.
         131 => loopback: Option<List<LoopbackPacket>>,
-        /// ICMP answers counted in the running second.
+        /// `V_icmp_rates`: answers counted against `net.inet.icmp.icmplim`.
         132 => rates: Option<List<RateCount>>,
-        /// `icmplim_curr_jitter`: by how much more or fewer answers go out.
-        133 => icmplim_jitter: Option<i32>,
+        /// `V_icmp6_rates`: answers counted against `net.inet6.icmp6.errppslimit`.
+        133 => rates6: Option<List<RateCount>>,
         /// The random numbers of the IP layer, where the kernel has a generator for them.
         134 => rng: Option<RngState>,
         /// Datagrams of which fragments are missing, oldest first.

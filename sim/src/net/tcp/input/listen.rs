@@ -4,7 +4,6 @@
 use super::super::Conninfo;
 use super::super::fastopen::Cookie;
 use super::super::flags::{TF_FASTOPEN, TF_SIGNATURE};
-use super::super::respond::Reason;
 use super::super::subr::not_unicast;
 use super::super::syncache::Expand;
 use super::super::syncache::{Listener, Sc};
@@ -57,7 +56,7 @@ impl Inet {
         let sc = match self.tcp.syncache_expand(cx, inc, seg, listener) {
             Expand::Silent => return,
             Expand::Unknown => {
-                self.tcp.dropwithreset(cx, seg, Reason::OpenPort);
+                self.tcp.dropwithreset(cx, seg);
                 return;
             }
             Expand::Found(sc) => sc,
@@ -68,7 +67,7 @@ impl Inet {
                 self.with_conn(new, cx, |conn| conn.do_segment(seg));
             }
             None if self.tcp.sysctl.syncache_rst_on_sock_fail != 0 => {
-                self.tcp.dropwithreset(cx, seg, Reason::Unlimited);
+                self.tcp.dropwithreset(cx, seg);
             }
             None => {}
         }

@@ -15,7 +15,6 @@ mod validate;
 
 use super::flags::TF_SIGNATURE;
 use super::fsm::State;
-use super::respond::Reason;
 use super::sack::Changed;
 use super::tcpcb::Timer;
 use super::wire::{Malformed, Segment, TH_ACK, TH_FIN, TH_RST, TH_SYN};
@@ -32,7 +31,7 @@ pub(crate) enum Exit {
     /// `dropafterack`: the peer learns where this side stands.
     DropAfterAck,
     /// `dropwithreset`
-    DropWithReset(Reason),
+    DropWithReset,
     /// `dropwithreset` after the block is gone.
     ResetClosed,
     /// `check_delack`: all is done but a delayed acknowledgement.
@@ -150,7 +149,7 @@ impl Inet {
             Owner::None | Owner::TimeWait(_) => self.no_connection(cx, seg),
             Owner::Ignored => {}
             Owner::Closed(so) => {
-                self.with_conn(so, cx, |conn| conn.dropwithreset(seg, Reason::ClosedPort));
+                self.with_conn(so, cx, |conn| conn.dropwithreset(seg));
             }
             Owner::Listen(so) => self.listen_input(cx, so, &inc, seg),
             Owner::Conn(so) => self.conn_input(cx, so, seg),
@@ -164,14 +163,14 @@ impl Inet {
         if silent && (sysctl.blackhole_local != 0 || !cx.ip.is_near(seg.src.0)) {
             return;
         }
-        self.tcp.dropwithreset(cx, seg, Reason::ClosedPort);
+        self.tcp.dropwithreset(cx, seg);
     }
 
     /// A segment of a connection that is beyond listening.
     pub(crate) fn conn_input(&mut self, cx: &mut Cx<'_>, so: SoId, seg: &mut Segment) {
         self.with_conn(so, cx, |conn| {
             if conn.tp.t_port != seg.port {
-                conn.dropwithreset(seg, Reason::ClosedPort);
+                conn.dropwithreset(seg);
             } else if !conn.tp.has(TF_SIGNATURE) || conn.tcp.md5_check(seg) {
                 conn.do_segment(seg);
             }
@@ -195,7 +194,7 @@ impl Conn<'_, '_> {
             return true;
         }
         if self.tp.t_port != seg.port {
-            self.dropwithreset(seg, Reason::Unlimited);
+            self.dropwithreset(seg);
             return false;
         }
         if !seg.has(TH_ACK) {

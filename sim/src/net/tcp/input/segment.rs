@@ -9,7 +9,6 @@ use super::super::flags::{
     TF_RXWIN0SENT, TF_SACK_PERMIT, TF2_PROC_SACK_PROHIBIT,
 };
 use super::super::fsm::State;
-use super::super::respond::Reason;
 use super::super::sack::Changed;
 use super::super::seq::{Seq, tstmp_gt, tstmp_lt};
 use super::super::tcpcb::Timer;
@@ -43,9 +42,9 @@ impl Conn<'_, '_> {
             Err(Exit::CheckDelack) => self.check_delack(),
             Err(Exit::Drop) => {}
             Err(Exit::DropAfterAck) => self.drop_after_ack(&pass),
-            Err(Exit::DropWithReset(reason)) => self.dropwithreset(pass.seg, reason),
+            Err(Exit::DropWithReset) => self.dropwithreset(pass.seg),
             Err(Exit::ResetClosed) => {
-                self.tcp.dropwithreset(self.cx, pass.seg, Reason::Unlimited);
+                self.tcp.dropwithreset(self.cx, pass.seg);
             }
         }
     }
@@ -93,7 +92,7 @@ impl Conn<'_, '_> {
             && pass.has(TH_ACK)
             && (ack.leq(self.tp.iss) || ack.gt(self.tp.snd_max))
         {
-            return Err(Exit::DropWithReset(Reason::Unlimited));
+            return Err(Exit::DropWithReset);
         }
         self.tp.t_rcvtime = self.ticks();
         if self.ecn_input_segment(pass.seg) {
@@ -285,7 +284,7 @@ impl Conn<'_, '_> {
         let ack = pass.seg.ack;
         let wrong = self.tp.snd_una.gt(ack) || ack.gt(self.tp.snd_max);
         if self.tp.t_state == State::SynReceived && pass.has(TH_ACK) && wrong {
-            self.dropwithreset(pass.seg, Reason::OpenPort);
+            self.dropwithreset(pass.seg);
             return;
         }
         self.tp.set(TF_ACKNOW);

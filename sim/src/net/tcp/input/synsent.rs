@@ -7,7 +7,6 @@ use super::super::flags::{
     TF_REQ_SCALE, TF_REQ_TSTMP, TF_SACK_PERMIT, TF_SONOTCONN,
 };
 use super::super::fsm::State;
-use super::super::respond::Reason;
 use super::super::tcpcb::Timer;
 use super::super::wire::{TH_ACK, TH_FIN, TH_RST, TH_SYN};
 use super::{Exit, Pass};
@@ -61,11 +60,11 @@ impl Conn<'_, '_> {
         }
         let ack = pass.seg.ack;
         if pass.has(TH_ACK) && (ack.leq(self.tp.snd_una) || ack.gt(self.tp.snd_max)) {
-            return Err(Exit::DropWithReset(Reason::OpenPort));
+            return Err(Exit::DropWithReset);
         }
         if self.tp.has(TF_FASTOPEN) {
             if pass.flags & (TH_SYN | TH_ACK) == TH_SYN | TH_ACK {
-                return Err(Exit::DropWithReset(Reason::OpenPort));
+                return Err(Exit::DropWithReset);
             }
             if pass.has(TH_SYN) {
                 // A repeated SYN: the answer is under way.

@@ -5,7 +5,6 @@
 use super::super::Conn;
 use super::super::flags::{TF_ACKNOW, TF_CLOSED, TF_SACK_PERMIT};
 use super::super::fsm::State;
-use super::super::respond::Reason;
 use super::super::seq::tstmp_lt;
 use super::super::wire::{TH_FIN, TH_PUSH, TH_RST, TH_SYN, TH_URG};
 use super::{Exit, Pass};
@@ -25,7 +24,7 @@ impl Conn<'_, '_> {
         self.check_paws(pass)?;
         // The sequence numbers can't have wrapped yet: a partial defence against LAND.
         if self.tp.t_state == State::SynReceived && pass.seg.seq.lt(self.tp.irs) {
-            return Err(Exit::DropWithReset(Reason::OpenPort));
+            return Err(Exit::DropWithReset);
         }
         self.trim_old(pass);
         let more = pass.seg.tlen() > 0 && !self.tp.t_state.have_rcvd_fin();
@@ -34,7 +33,7 @@ impl Conn<'_, '_> {
             // (tcp_input.c, 15-CURRENT of 2025).
             let survives = self.close();
             return Err(if survives {
-                Exit::DropWithReset(Reason::Unlimited)
+                Exit::DropWithReset
             } else {
                 Exit::ResetClosed
             });

@@ -12,6 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::State;
 use super::wire::{Segment, TH_ACK, TH_FIN, TH_PUSH, TH_RST, TH_SYN};
 use crate::errno::Errno;
+use crate::net::bandlim::Bandlim;
 use crate::net::cx::{Cx, IpLayer, SoError, SoId, Wakeup};
 use crate::net::packet::IpPacket;
 use crate::net::socket::{Domain, Inet, Pcb, Proto, Recv, RecvFlags, SendFlags};
@@ -54,6 +55,10 @@ impl IpLayer for Wire {
 
     fn default_ttl(&self, _: IpAddr) -> u8 {
         64
+    }
+
+    fn badport_bandlim(&mut self, _: Bandlim) -> bool {
+        true
     }
 }
 
