@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Any bytes as an image.
 
+use super::forge::forged;
 use crate::image::{Item, list, read, write};
 use vpscore::cbor::{Decode, Decoder, Encode, decode_all, encode_to_list};
 use vpscore::image::KINDS;
@@ -8,11 +9,19 @@ use vpscore::image::schema::{Abi, Object};
 use vpscore::net::{Mapping, Remap, Remapping, Way};
 use vpscore::sock::{InAddr, Socket, Tcpcb};
 
-/// Reads the bytes as an image; what is accepted is written again as the same bytes.
+/// Reads an image that is [`forged`]; what is accepted is written again as the same bytes.
 ///
 /// # Panics
 /// Where it is not.
 pub fn image_decode(data: &[u8]) {
+    decode(&forged(data));
+}
+
+/// Reads the bytes as an image; what is accepted is written again as the same bytes.
+///
+/// # Panics
+/// Where it is not.
+pub fn decode(data: &[u8]) {
     let whole = read(data, usize::MAX);
     let piecewise = read(data, 7);
     assert_eq!(whole, piecewise, "the pieces must not matter");

@@ -2,6 +2,7 @@
 //! Bodies of the fuzz targets: each takes bytes, and panics where a promise is broken.
 
 pub mod ctl;
+pub mod forge;
 pub mod frames;
 pub mod guest;
 pub mod image;

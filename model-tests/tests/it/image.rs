@@ -108,3 +108,13 @@ fn every_kind_of_record_is_in_the_sample() {
         assert!(found, "{}", info.name);
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn a_forged_image_is_refused_or_written_again_as_it_was(
+        alterations in proptest::collection::vec(proptest::array::uniform6(proptest::num::u8::ANY), 0..6),
+    ) {
+        let input = [&[1], alterations.concat().as_slice()].concat();
+        model_tests::fuzz::image::image_decode(&input);
+    }
+}
