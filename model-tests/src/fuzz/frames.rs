@@ -2,17 +2,19 @@
 //! Hostile frames into a vnet: none panics, every queue stays bounded, every answer is well formed.
 //!
 //! Random bytes die at the first checksum, so the input says for each frame how much of it is made
-//! right before it goes in: addresses, IPv4 header, ICMP checksum.
+//! right before it goes in: addresses, lengths, checksums, and whether TCP's numbers count from where the connection
+//! is. A program accepts what comes, reads it and writes back.
 
 use std::net::{IpAddr, SocketAddr};
 
 use sim::net::checksum::{in_cksum, transport_cksum};
+use sim::net::cx::{SoError, SoId};
 use sim::net::ether::{ETHERTYPE_IP, ETHERTYPE_IPV6, EtherHeader, MacAddr};
 use sim::net::ifnet::{IfAddr, IfIndex, IfKind};
 use sim::net::ip::IpStack;
 use sim::net::ipv4::Ipv4Header;
 use sim::net::ipv6::Ipv6Header;
-use sim::net::socket::{Domain, Inet, Proto};
+use sim::net::socket::{Domain, Inet, Proto, RecvFlags, SendFlags};
 use sim::net::vnet::Vnet;
 use sim::time::{Duration, Instant};
 
@@ -22,7 +24,8 @@ const PEER4: [u8; 4] = [10, 0, 0, 2];
 const V6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 const PEER6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
 
-fn vnet() -> (Vnet<Inet>, IfIndex, IfIndex) {
+/// A vnet with two interfaces, of which the second is routed through, and its sockets.
+fn vnet() -> (Vnet<Inet>, [IfIndex; 2], Program) {
     let mut vnet = Vnet::new(1, "fuzz", Inet::new);
     let v4 = IfAddr {
         addr: V4.into(),
@@ -49,35 +52,128 @@ fn vnet() -> (Vnet<Inet>, IfIndex, IfIndex) {
     vnet.ip
         .sysctl_set("net.inet6.ip6.forwarding", 1)
         .expect("a known variable");
-    open_sockets(&mut vnet);
-    (vnet, ether, tun)
+    // The peer is known, or nothing would be sent to it; all others have to be asked for.
+    for peer in [IpAddr::from(PEER4), IpAddr::from(PEER6)] {
+        let table = vnet.ip.lltable_mut();
+        table.add_static((ether, peer), MacAddr([2, 0, 0, 0, 0, 2]));
+    }
+    let program = open_sockets(&mut vnet);
+    (vnet, [ether, tun], program)
+}
+
+/// The sockets that the program has.
+#[derive(Debug, Default)]
+struct Program {
+    listeners: Vec<SoId>,
+    connections: Vec<SoId>,
+    others: Vec<SoId>,
+    /// Bytes it has read.
+    read: usize,
 }
 
 /// A listener and a datagram socket for each family, and raw ones that see the rest.
-fn open_sockets(vnet: &mut Vnet<Inet>) {
+fn open_sockets(vnet: &mut Vnet<Inet>) -> Program {
     let any = |port| {
         [
             SocketAddr::from(([0; 4], port)),
             SocketAddr::from(([0_u16; 8], port)),
         ]
     };
+    let mut program = Program::default();
     vnet.with_transports(Instant::BOOT, |inet, cx| {
         for (domain, at) in [Domain::Inet, Domain::Inet6].into_iter().zip(any(PORT)) {
             let listener = inet.socreate(cx, domain, Proto::Tcp).expect("room");
             inet.sobind(cx, listener, at).expect("a free port");
-            inet.solisten(cx, listener, 5).expect("bound");
+            inet.solisten(cx, listener, BACKLOG).expect("bound");
+            program.listeners.push(listener);
             let datagrams = inet.socreate(cx, domain, Proto::Udp).expect("room");
             inet.sobind(cx, datagrams, at).expect("a free port");
-            inet.socreate(cx, domain, Proto::Raw(0)).expect("room");
+            let raw = inet.socreate(cx, domain, Proto::Raw(0)).expect("room");
+            program.others.extend([datagrams, raw]);
         }
     });
+    program
 }
+
+const BACKLOG: i32 = 5;
+/// Bytes that the program reads at once.
+const READ_MAX: usize = 1 << 16;
 
 /// The port of every open socket.
 pub const PORT: u16 = 80;
 
+/// How far the connections of each family are, as their peer knows it: what it sends next and what it acknowledges.
+#[derive(Debug, Default)]
+struct Peers([Option<(u32, u32)>; 2]);
+
+impl Peers {
+    /// Learns from a segment that was sent to the peer.
+    fn heard(&mut self, v6: bool, segment: &[u8]) {
+        let word = |at: usize| {
+            segment
+                .get(at..at + 4)
+                .map(|w| u32::from_be_bytes([w[0], w[1], w[2], w[3]]))
+        };
+        let (Some(seq), Some(ack), Some([offset, flags])) = (word(4), word(8), segment.get(12..14))
+        else {
+            return;
+        };
+        let text = segment.len().saturating_sub(usize::from(offset >> 4) * 4) as u32;
+        let controls = u32::from(flags & TH_SYN != 0) + u32::from(flags & TH_FIN != 0);
+        if flags & TH_RST == 0 {
+            self.0[usize::from(v6)] = Some((ack, seq.wrapping_add(text + controls)));
+        }
+    }
+
+    /// Lets the numbers of a segment count from where its peer is.
+    fn speak(&self, v6: bool, segment: &mut [u8]) {
+        let Some((next, heard)) = self.0[usize::from(v6)] else {
+            return;
+        };
+        for (at, base) in [(4, next), (8, heard)] {
+            if let Some(Ok(word)) = segment.get_mut(at..at + 4).map(<&mut [u8; 4]>::try_from) {
+                // The lower half says how far off it is.
+                let off = u32::from_be_bytes(*word) as i16;
+                *word = base.wrapping_add_signed(off.into()).to_be_bytes();
+            }
+        }
+    }
+}
+
+const TH_FIN: u8 = 1;
+const TH_SYN: u8 = 2;
+const TH_RST: u8 = 4;
+
+/// Makes the upper header of a packet right: the numbers of TCP, and the checksum at its place.
+fn mend_upper((src, dst, proto): (IpAddr, IpAddr, u8), upper: &mut [u8], fix: u8, peers: &Peers) {
+    let v6 = src.is_ipv6();
+    let (at, room) = match proto {
+        1 if !v6 => (2, 8),
+        58 if v6 => (2, 8),
+        6 => (16, 20),
+        17 => (6, 8),
+        _ => return,
+    };
+    if upper.len() < room {
+        return;
+    }
+    if proto == 6 && fix & 128 != 0 {
+        peers.speak(v6, upper);
+    }
+    if fix & 16 != 0 {
+        let plain = proto == 1;
+        put_sum(upper, at, |d| {
+            if plain {
+                in_cksum(d)
+            } else {
+                transport_cksum(src, dst, proto, d)
+            }
+        });
+    }
+}
+
 /// Makes parts of an IP packet right, as `fix` says.
-fn mend(packet: &mut [u8], fix: u8) {
+fn mend(packet: &mut [u8], fix: u8, peers: &Peers) {
     match packet.first().map(|first| first >> 4) {
         Some(4) if packet.len() >= 20 => {
             if fix & 4 != 0 {
@@ -89,15 +185,10 @@ fn mend(packet: &mut [u8], fix: u8) {
                 packet[2..4].copy_from_slice(&total);
             }
             let hlen = (usize::from(packet[0] & 0xf) * 4).clamp(20, packet.len());
-            if fix & 16 != 0 && packet[9] == 1 && packet.len() >= hlen + 8 {
-                put_sum(&mut packet[hlen..], 2, in_cksum);
-            }
-            if fix & 16 != 0 && packet[9] == 6 && packet.len() >= hlen + 20 {
-                let addr =
-                    |at: usize| IpAddr::from(std::array::from_fn::<u8, 4, _>(|i| packet[at + i]));
-                let (src, dst) = (addr(12), addr(16));
-                put_sum(&mut packet[hlen..], 16, |d| transport_cksum(src, dst, 6, d));
-            }
+            let addr =
+                |at: usize| IpAddr::from(std::array::from_fn::<u8, 4, _>(|i| packet[at + i]));
+            let about = (addr(12), addr(16), packet[9]);
+            mend_upper(about, &mut packet[hlen..], fix, peers);
             if fix & 2 != 0 {
                 put_sum(&mut packet[..hlen], 10, in_cksum);
             }
@@ -111,12 +202,10 @@ fn mend(packet: &mut [u8], fix: u8) {
                 let length = ((packet.len() - 40) as u16).to_be_bytes();
                 packet[4..6].copy_from_slice(&length);
             }
-            if fix & 16 != 0 && packet[6] == 58 && packet.len() >= 48 {
-                let addr =
-                    |at: usize| IpAddr::from(std::array::from_fn::<u8, 16, _>(|i| packet[at + i]));
-                let (src, dst) = (addr(8), addr(24));
-                put_sum(&mut packet[40..], 2, |d| transport_cksum(src, dst, 58, d));
-            }
+            let addr =
+                |at: usize| IpAddr::from(std::array::from_fn::<u8, 16, _>(|i| packet[at + i]));
+            let about = (addr(8), addr(24), packet[6]);
+            mend_upper(about, &mut packet[40..], fix, peers);
         }
         _ => {}
     }
@@ -128,8 +217,8 @@ fn put_sum(data: &mut [u8], at: usize, sum: impl Fn(&[u8]) -> u16) {
     data[at..at + 2].copy_from_slice(&sum);
 }
 
-/// Every frame that goes out is one that a peer would read.
-fn check_output(frame: &[u8], bare: bool, mtu: usize) {
+/// Every frame that goes out is one that a peer would read, and he does.
+fn check_output(frame: &[u8], bare: bool, mtu: usize, peers: &mut Peers) {
     let (kind, packet) = if bare {
         let v4 = frame.first().is_some_and(|first| first >> 4 == 4);
         let kind = if v4 { ETHERTYPE_IP } else { ETHERTYPE_IPV6 };
@@ -145,34 +234,84 @@ fn check_output(frame: &[u8], bare: bool, mtu: usize) {
             let (header, payload) = Ipv4Header::parse(packet).expect("a right header");
             assert!(!header.src.is_unspecified() && header.ttl > 0);
             let own = header.src.octets() == V4;
-            if own && header.proto == 1 && !header.mf && header.offset == 0 {
+            let whole = !header.mf && header.offset == 0;
+            if own && whole && header.proto == 1 {
                 assert_eq!(in_cksum(payload), 0);
+            }
+            if own && whole && header.proto == 6 {
+                let sum = transport_cksum(header.src.into(), header.dst.into(), 6, payload);
+                assert_eq!(sum, 0);
+                peers.heard(false, payload);
             }
         }
         ETHERTYPE_IPV6 => {
             let (header, payload) = Ipv6Header::parse(packet).expect("a right header");
             assert!(!header.src.is_multicast() && header.hlim > 0);
-            if header.next == 58 && header.src.octets() == V6 {
-                let sum = transport_cksum(header.src.into(), header.dst.into(), 58, payload);
-                assert_eq!(sum, 0);
+            if [6, 58].contains(&header.next) && header.src.octets() == V6 {
+                let (src, dst) = (header.src.into(), header.dst.into());
+                assert_eq!(transport_cksum(src, dst, header.next, payload), 0);
+                if header.next == 6 {
+                    peers.heard(true, payload);
+                }
             }
         }
         _ => {}
     }
 }
 
-fn drain(vnet: &mut Vnet<Inet>, tun: IfIndex) {
+fn drain(vnet: &mut Vnet<Inet>, tun: IfIndex, peers: &mut Peers) {
     while let Some((ifindex, frame)) = vnet.take_output() {
         let mtu = if ifindex == tun { 1280 } else { 1500 };
-        check_output(&frame, ifindex == tun, mtu);
+        check_output(&frame, ifindex == tun, mtu, peers);
+    }
+}
+
+impl Program {
+    /// Accepts, writes back what it reads, and closes what has ended.
+    fn serve(&mut self, vnet: &mut Vnet<Inet>, now: Instant) {
+        vnet.with_transports(now, |inet, cx| {
+            for listener in &self.listeners {
+                while let Ok((so, _)) = inet.soaccept(cx, *listener) {
+                    self.connections.push(so);
+                }
+            }
+            self.connections.retain(|so| {
+                match inet.soreceive(cx, *so, READ_MAX, RecvFlags::default()) {
+                    Ok(got) if !got.data.is_empty() => {
+                        self.read += got.data.len();
+                        // What has no room is the peer's loss.
+                        let _sent = inet.sosend(cx, *so, &got.data, SendFlags::default(), None);
+                        true
+                    }
+                    Err(SoError::Blocked(_)) => true,
+                    Ok(_) | Err(_) => {
+                        inet.soclose_now(cx, *so);
+                        false
+                    }
+                }
+            });
+        });
+    }
+
+    /// Closes all that it has.
+    fn exit(self, vnet: &mut Vnet<Inet>, now: Instant) {
+        let all = [self.listeners, self.connections, self.others].concat();
+        vnet.with_transports(now, |inet, cx| {
+            all.into_iter().for_each(|so| inet.soclose_now(cx, so));
+        });
     }
 }
 
 /// Feeds the frames that `data` spells into a vnet: for each a byte of what to mend, two of length
-/// (at most 2047 bytes), the bytes themselves.
-pub fn frames(data: &[u8]) {
-    let (mut vnet, ether, tun) = vnet();
-    drain(&mut vnet, tun);
+/// (at most 2047 bytes), the bytes themselves. In the end the program exits, and when all timers have run nothing is
+/// left of what it had. How many bytes the program read is told.
+///
+/// # Panics
+/// Where a promise is broken.
+pub fn frames(data: &[u8]) -> usize {
+    let (mut vnet, [ether, tun], mut program) = vnet();
+    let mut peers = Peers::default();
+    drain(&mut vnet, tun, &mut peers);
     let mut now = Instant::BOOT;
     let mut rest = data;
     while let [fix, high, low, tail @ ..] = rest {
@@ -182,7 +321,7 @@ pub fn frames(data: &[u8]) {
         let mut frame = bytes.to_vec();
         let ifindex = if fix & 1 != 0 { tun } else { ether };
         if ifindex == tun {
-            mend(&mut frame, *fix);
+            mend(&mut frame, *fix, &peers);
         } else if frame.len() >= 14 {
             if fix & 32 != 0 {
                 frame[..6].copy_from_slice(&MAC);
@@ -193,30 +332,38 @@ pub fn frames(data: &[u8]) {
                 let kind = if v6 { ETHERTYPE_IPV6 } else { ETHERTYPE_IP };
                 frame[12..14].copy_from_slice(&kind.to_be_bytes());
             }
-            mend(&mut frame[14..], *fix);
+            mend(&mut frame[14..], *fix, &peers);
         }
         vnet.input(now, ifindex, &frame);
-        drain(&mut vnet, tun);
+        program.serve(&mut vnet, now);
+        drain(&mut vnet, tun, &mut peers);
         now = now.after(Duration::from_millis(u64::from(*low)));
         if vnet.next_callout().is_some_and(|due| due <= now) {
             vnet.run_callouts(now);
-            drain(&mut vnet, tun);
+            drain(&mut vnet, tun, &mut peers);
         }
     }
-    settle(&mut vnet, tun, now);
+    let read = program.read;
+    program.exit(&mut vnet, now);
+    settle(&mut vnet, tun, now, &mut peers);
+    read
 }
 
 /// Runs the vnet until it has nothing to do: it comes to rest, and nothing is left waiting.
-fn settle(vnet: &mut Vnet<Inet>, tun: IfIndex, start: Instant) {
+fn settle(vnet: &mut Vnet<Inet>, tun: IfIndex, start: Instant, peers: &mut Peers) {
     let mut now = start;
     for _ in 0..100_000 {
         let Some(due) = vnet.next_callout() else {
             assert_eq!(waiting(&vnet.ip), 0);
+            vnet.with_transports(now, |inet, _| {
+                assert_eq!(inet.syncache_count(), 0);
+                assert_eq!(inet.iter().count(), 0, "sockets that nobody has");
+            });
             return;
         };
         now = now.max(due);
         vnet.run_callouts(now);
-        drain(vnet, tun);
+        drain(vnet, tun, peers);
     }
     panic!("the vnet does not come to rest");
 }
