@@ -13,7 +13,7 @@ use benches::core_time;
 use model_tests::image::{self, Item};
 use model_tests::two_stacks::{CLEAN, TwoStacks};
 use sim::join::digest::NativeSha256;
-use sim::join::net_moved::{image_of, stack_of};
+use sim::join::net::moved::{image_of, stack_of};
 use sim::net::link::Link;
 use std::convert::Infallible;
 use std::time::Duration;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model_tests::cbor_tree::{Place, Tree, edges, integer};
 use model_tests::fuzz::sock_restore::{replaced, templates, tree};
 use model_tests::image::{Item, read, sample, write};
-use sim::join::net_moved::{image_of, stack_of};
+use sim::join::net::moved::{image_of, stack_of};
 use sim::time::Instant;
 use vpscore::cbor::{Bound, Decode, TypeInfo, decode_all};
 use vpscore::image::Object;

@@ -21,7 +21,7 @@ pub(super) mod sockets;
 pub(super) mod threads;
 
 use super::digest::{ImageWriter as W, image_writer};
-use super::net_stacks;
+use super::net::{error, stacks};
 use super::{Join, SimKpi, handle};
 use crate::kern::Kern;
 use crate::kern::proc::{Proc, Ucred};
@@ -76,7 +76,7 @@ pub enum CaptureError {
     /// The thread is in a state that no record describes.
     Thread(ProcId, Tid),
     /// Something in a network stack cannot be moved.
-    Net(net_stacks::CaptureError),
+    Net(error::CaptureError),
     /// The image could not be written.
     Write(WriteError<NoMemory>),
 }
@@ -354,7 +354,7 @@ impl Capture<'_> {
                 self.stacks.push((*reference, vnet));
             }
         }
-        let written = net_stacks::capture_stacks(&mut self.w, &stacks, now);
+        let written = stacks::capture_stacks(&mut self.w, &stacks, now);
         self.vnets = written.map_err(CaptureError::Net)?;
         Ok(())
     }

@@ -24,28 +24,6 @@ pub mod kpi;
 pub mod locks;
 mod manage;
 pub mod net;
-pub mod net_moved;
-#[cfg(test)]
-mod net_remap_tests;
-pub mod net_sockets;
-#[cfg(test)]
-mod net_sockets_carry_tests;
-mod net_sockets_cc;
-#[cfg(test)]
-mod net_sockets_complete_tests;
-#[cfg(test)]
-mod net_sockets_host_tests;
-mod net_sockets_queues;
-mod net_sockets_so;
-mod net_sockets_tcp;
-#[cfg(test)]
-mod net_sockets_tests;
-mod net_sockets_ticks;
-mod net_sockets_vnet;
-pub mod net_stacks;
-#[cfg(test)]
-mod net_tests;
-mod net_transit;
 pub mod restore;
 #[cfg(test)]
 mod tests;

@@ -42,7 +42,8 @@ use vpscore::sock::Ceilings;
 use vpscore::state::{ForkError, ManageError, ThreadError};
 use vpscore::types::{InstanceId, PrisonHandle};
 
-use super::net_stacks::{BuildError, BuiltStack};
+use super::net::error::BuildError;
+use super::net::sockets::BuiltStack;
 use staged::Staged;
 
 /// Why an image was not restored. Objects are named by their number in the image.

@@ -5,7 +5,7 @@
 use super::World;
 use super::scenario::Cidr;
 use super::translator::Translator;
-use crate::join::net_moved::may_be_remapped;
+use crate::join::net::moved::may_be_remapped;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use vpscore::collections::{List, NoMemory};

@@ -14,7 +14,7 @@ pub use templates::templates;
 
 use std::collections::BTreeMap;
 
-use sim::join::net_moved::{MoveError, image_of, stack_of};
+use sim::join::net::moved::{MoveError, image_of, stack_of};
 use sim::net::cx::SoId;
 use sim::net::stack::InetVnet;
 use sim::time::{Duration, Instant};

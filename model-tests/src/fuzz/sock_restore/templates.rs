@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
-use sim::join::net_moved::image_of;
+use sim::join::net::moved::image_of;
 use sim::net::cx::SoId;
 use sim::net::link::{Link, WireConfig};
 use sim::net::socket::{Domain, Proto, SendFlags, Shut};

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use sim::join::net::in_addr;
-use sim::join::net_moved::{image_of, stack_remapped};
-use sim::join::net_sockets::SocketRefs;
+use sim::join::net::moved::{image_of, stack_remapped};
+use sim::join::net::sockets::SocketRefs;
+use sim::join::net::values::in_addr;
 use sim::net::cx::SoId;
 use sim::net::ether::MacAddr;
 use sim::net::ifnet::{IfAddr, IfIndex, IfKind};

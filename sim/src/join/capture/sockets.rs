@@ -5,7 +5,7 @@
 //! one in TIME_WAIT, one that waits to be accepted.
 
 use super::{Capture, CaptureError};
-use crate::join::net_sockets::capture_sockets;
+use crate::join::net::sockets::capture_sockets;
 use crate::kern::file::FileKind;
 use crate::kern::types::VnetId;
 use crate::net::cx::{SoId, SoWait};

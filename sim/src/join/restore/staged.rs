@@ -3,7 +3,7 @@
 
 use super::super::digest::image_reader;
 use super::RestoreError;
-use crate::join::net_stacks::NetImage;
+use crate::join::net::stacks::NetImage;
 use crate::vm::{PAGE_SIZE, Page};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

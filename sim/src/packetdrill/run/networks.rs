@@ -7,7 +7,7 @@
 //! `getsockname(2)` would say.
 
 use crate::guest::consts::sys;
-use crate::join::net::{in_addr, ip_addr};
+use crate::join::net::values::{in_addr, ip_addr};
 use std::net::IpAddr;
 use vpscore::collections::List;
 use vpscore::net::{Mapping, Remap, RemapError, Way};

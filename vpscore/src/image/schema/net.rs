@@ -5,11 +5,12 @@ use crate::cbor::{Bound, Bytes, Text};
 use crate::codes;
 use crate::collections::List;
 use crate::image::{IfnetRef, InstanceRef, VnetRef};
-use crate::limits::SPAN_MAX;
 use crate::record;
 use crate::sock::InAddr;
 use crate::time::Duration;
 
+/// What answers are counted in.
+const SECOND: Duration = Duration::from_secs(1);
 /// Beyond every `BANDLIM_*` and `RATELIM_*`.
 const BANDLIM_MAX: u64 = 15;
 
@@ -31,8 +32,8 @@ record! {
     pub struct RateCount {
         /// The class of answers, `BANDLIM_*` or `RATELIM_*`.
         0 => class: u8 where Bound::most(BANDLIM_MAX),
-        /// How long ago the second began.
-        1 => age: Duration where Bound::span(SPAN_MAX),
+        /// How long ago the second began; 1 s where it is over.
+        1 => age: Duration where Bound::span(SECOND),
         /// The answers in it.
         2 => count: u64,
         /// `icmplim_curr_jitter`, `icmp6lim_curr_jitter`: how many more or fewer go out.

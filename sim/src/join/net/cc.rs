@@ -3,8 +3,8 @@
 
 use vpscore::sock;
 
-use super::net_sockets_tcp::{from_seq, seq};
-use super::net_sockets_ticks::{age, ago};
+use super::ticks::{age, ago};
+use super::values::{from_seq, seq};
 use crate::net::tcp::{Algorithm, CcVar, Cubic, Sysctl, Ticks};
 
 fn cubic(cubic: &Cubic, now: Ticks) -> sock::Cubic {

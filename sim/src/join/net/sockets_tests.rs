@@ -10,7 +10,7 @@ mod states;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use super::net_moved::{image_of, stack_of};
+use super::moved::{image_of, stack_of};
 use crate::errno::Errno;
 use crate::net::cx::{Cx, SoError, SoId};
 use crate::net::ether::MacAddr;

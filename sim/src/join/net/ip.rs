@@ -6,7 +6,7 @@
 //!
 //! # What is lost, as on a wire
 //! What goes beyond the room of a record: of packets in the loopback queue and of datagrams whose
-//! fragments have not all come, the newest beyond a quarter of a mebibyte each (`net_transit`).
+//! fragments have not all come, the newest beyond a quarter of a mebibyte each (`transit`).
 //!
 //! # Failure
 //! What no record can hold is refused by name ([`Unmovable`]) before anything is written.
@@ -14,16 +14,16 @@
 use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 
-use vpscore::cbor::{Breach, Bytes, Text};
-use vpscore::collections::{List, NoMemory};
+use vpscore::cbor::{Bytes, Text};
+use vpscore::collections::List;
 use vpscore::image::schema::{self, IfType};
 use vpscore::image::{IfnetRef, InstanceRef, VnetRef};
-use vpscore::sock::{InAddr, Rule};
 
-use super::net_sockets_vnet::{from_rng_state, rng_state};
-use super::net_transit;
+use super::error::{Unfit, Unmovable};
+use super::transit;
+use super::values::{from_rng_state, rng_state};
+use super::values::{in_addr, ip_addr};
 use crate::errno::Errno;
-use crate::net::cx::SoId;
 use crate::net::ether::MacAddr;
 use crate::net::ifnet::{IfAddr, IfIndex, IfKind, Ifnet};
 use crate::net::ip::IpStack;
@@ -36,79 +36,6 @@ use crate::time::Instant;
 
 /// `IFF_UP`.
 const IFF_UP: u32 = 0x1;
-
-/// Why a vnet's IP layer cannot be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unmovable {
-    /// No memory for the records.
-    NoMemory,
-    /// An interface that no record describes: a `tun`.
-    Interface(IfIndex),
-    /// A route that leaves by an interface which was not written.
-    Route(IfIndex),
-    /// A socket that nobody has credentials for.
-    Socket(SoId),
-    /// The socket, or an embryonic connection where none is named, breaks a rule by which every host
-    /// counts what comes to it: its address is gone, or it has the ends of another.
-    Census(Option<SoId>, Rule),
-}
-
-impl From<NoMemory> for Unmovable {
-    fn from(_: NoMemory) -> Self {
-        Self::NoMemory
-    }
-}
-
-/// Why records of an IP layer do not make a vnet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unfit {
-    /// A variable that this kernel does not have, or a value that it refuses.
-    Sysctl(Errno),
-    /// Two interfaces or addresses claim the same, or a route lacks its interface.
-    Conflict(Errno),
-    /// A socket of a family or protocol that this network does not have, or with an accept filter.
-    Protocol,
-    /// An error number that this kernel does not know.
-    Errno(u16),
-    /// The bytes of a stream are not as many as the record says.
-    Stream,
-    /// A buffer or queue in which nothing could stand so.
-    Queue,
-    /// The address or ancillary data of a datagram.
-    Address,
-    /// More than this kernel lets anybody have.
-    Limit,
-    /// A secret that is too short.
-    Secret,
-    /// The field under this key of the record says what this kernel does not have.
-    Field(u64),
-    /// It cannot stand beside the other sockets, or on this host.
-    Census(Rule),
-    /// What this kernel would make of it differs in this field, which it cannot hold.
-    Lost(Breach),
-}
-
-impl From<Rule> for Unfit {
-    fn from(rule: Rule) -> Self {
-        Self::Census(rule)
-    }
-}
-
-/// An address as records have it.
-pub fn in_addr(addr: IpAddr) -> InAddr {
-    match addr {
-        IpAddr::V4(v4) => InAddr::V4(v4.octets()),
-        IpAddr::V6(v6) => InAddr::V6(v6.octets()),
-    }
-}
-
-/// An address as the network has it.
-pub fn ip_addr(addr: InAddr) -> IpAddr {
-    match addr {
-        InAddr::V4(octets) => octets.into(),
-        InAddr::V6(octets) => octets.into(),
-    }
-}
 
 /// The record of a vnet: the variables whose values are not the defaults, of IP and of TCP.
 ///
@@ -170,11 +97,11 @@ pub fn vnet_record(
         clock: Some(now.since(Instant::BOOT)),
         frag6_id: Some(*frag6_id),
         next_ifindex: u16::try_from(*next_ifindex).ok(),
-        loopback: net_transit::loopback(ip, now)?,
-        rates: net_transit::rates(bandlim, now)?,
-        rates6: net_transit::rates(ratelim6, now)?,
+        loopback: transit::loopback(ip, now)?,
+        rates: transit::rates(bandlim, now)?,
+        rates6: transit::rates(ratelim6, now)?,
         rng: Some(rng_state(rng)),
-        fragments: net_transit::fragments(ip, now)?,
+        fragments: transit::fragments(ip, now)?,
     })
 }
 
@@ -205,7 +132,7 @@ pub fn restore_vnet(
         };
         set.map_err(Unfit::Sysctl)?;
     }
-    net_transit::restore(record, ip)
+    transit::restore(record, ip)
 }
 
 /// The record of an interface.

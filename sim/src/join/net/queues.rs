@@ -5,8 +5,8 @@
 use vpscore::collections::List;
 use vpscore::sock;
 
-use super::net::{Unfit, Unmovable};
-use super::net_sockets_tcp::{from_seq, seq};
+use super::error::{Unfit, Unmovable};
+use super::values::{from_seq, seq};
 use crate::net::tcp::{SackHint, SackHole, Segq, SegqEntry, Tcpcb};
 
 /// `TH_FIN`.

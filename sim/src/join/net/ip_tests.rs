@@ -8,9 +8,11 @@ use vpscore::collections::List;
 use vpscore::image::{Event, Header, Reader, Ref, schema};
 use vpscore::sock::Ceilings;
 
-use super::digest::image_writer;
-use super::net::*;
-use super::net_stacks::{CaptureError, NetImage, capture_stacks};
+use super::super::digest::image_writer;
+use super::error::CaptureError;
+use super::error::{Unfit, Unmovable};
+use super::ip::*;
+use super::stacks::{NetImage, capture_stacks};
 use crate::errno::Errno;
 use crate::net::cx::IpLayer as _;
 use crate::net::ether::MacAddr;
@@ -247,6 +249,16 @@ fn a_limit_and_its_jitter_cross_in_whatever_order_they_were_set() {
         assert_eq!(jitters(&target), jitters(&source));
         assert_eq!(target.rng, source.rng);
     }
+}
+
+#[test]
+fn a_second_that_ended_years_ago_is_one_that_is_over() {
+    let years = |n: u64| Instant::BOOT.after(Duration::from_secs(n * 365 * 86_400));
+    let mut source = fresh();
+    source.set_now(years(100));
+    let record = vnet_record(&source, &Sysctl::default(), Ref::new(2), years(100)).unwrap();
+    let rates = through_bytes(&record).rates.unwrap();
+    assert!(rates.iter().all(|rate| rate.age == Duration::from_secs(1)));
 }
 
 #[test]

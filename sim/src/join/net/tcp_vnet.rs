@@ -3,27 +3,17 @@
 
 use vpscore::cbor::Bytes;
 use vpscore::collections::{List, NoMemory};
-use vpscore::image::schema::RngState;
 use vpscore::image::{UcredRef, VnetRef};
 use vpscore::sock::{self, Seq};
 
-use super::net::{Unfit, Unmovable, in_addr, ip_addr};
-use super::net_sockets_so::{conninfo_record, restore_conninfo};
-use super::net_sockets_ticks::{age, ago, left};
+use super::error::{Unfit, Unmovable};
+use super::so::{conninfo_record, restore_conninfo};
+use super::ticks::{age, ago, left};
+use super::values::{from_rng_state, rng_state};
+use super::values::{in_addr, ip_addr};
 use crate::net::tcp::{Bucket, ChallengeAck, ClientEntry, KnownAs, Metrics, Pause, Sc, Tcp, ticks};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
-
-/// Where a generator stands.
-pub(super) fn rng_state(rng: &Rng) -> RngState {
-    let (key, nonce, words) = rng.state();
-    RngState { key, nonce, words }
-}
-
-/// The generator that stands there.
-pub(super) fn from_rng_state(state: &RngState) -> Rng {
-    Rng::at(state.key, state.nonce, state.words)
-}
 
 fn key(key: [u64; 2]) -> [u8; 16] {
     let mut bytes = [0; 16];

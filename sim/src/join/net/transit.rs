@@ -11,14 +11,15 @@ use vpscore::cbor::Bytes;
 use vpscore::collections::{List, NoMemory};
 use vpscore::image::schema::{Ipq, IpqPiece, LoopbackPacket, RateCount, Vnet};
 
-use super::net::{Unfit, in_addr, ip_addr};
+use super::error::Unfit;
+use super::values::{in_addr, ip_addr};
 use crate::net::bandlim::{Rate, RateLimit};
 use crate::net::ip::{IpStack, Ipv6First, LOOPBACK_MAX};
 use crate::net::ipv4::Ipv4Header;
 use crate::net::ipv6::Ipv6Header;
 use crate::net::packet::OutPacket;
 use crate::net::reass::{FragKey, Queue};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// Bytes that packets, or fragments, take of a record at most.
 const ROOM: usize = 256 << 10;
@@ -48,7 +49,8 @@ pub(super) fn loopback(
     Ok(some(list))
 }
 
-/// The answers of the running seconds, and the jitter of each class.
+/// The answers of the running seconds, and the jitter of each class. Of a second that is over it does not matter for
+/// how long.
 pub(super) fn rates<const N: usize>(
     limit: &RateLimit<N>,
     now: Instant,
@@ -57,7 +59,7 @@ pub(super) fn rates<const N: usize>(
     for (class, rate) in limit.rates() {
         list.push(RateCount {
             class,
-            age: now.since(rate.since),
+            age: now.since(rate.since).min(Duration::from_secs(1)),
             count: rate.count,
             jitter: rate.jitter,
         })?;

@@ -5,7 +5,7 @@
 //! comes what remains until then. Both are exact, so that a vnet whose clock goes on where it stood gets every tick
 //! back bit by bit.
 
-use super::net::Unfit;
+use super::error::Unfit;
 use crate::net::tcp::Ticks;
 use crate::time::{Duration, Instant};
 

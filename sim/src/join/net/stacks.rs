@@ -2,7 +2,7 @@
 //! The stacks of an image: all vnets of the instances in it, written in one pass and built again.
 //!
 //! The order of kinds in an image makes phases over *all* vnets: every vnet, then every interface,
-//! every route, every neighbour, every TCP. The sockets ([`super::net_sockets`]) come in later phases.
+//! every route, every neighbour, every TCP. The sockets ([`super::sockets`]) come in later phases.
 //!
 //! - I1: what is read is only collected; [`NetImage::build`] makes the stacks when the whole image
 //!   has been vouched for, and a failure of it leaves nothing behind.
@@ -10,20 +10,21 @@
 
 use std::collections::BTreeMap;
 
-use vpscore::collections::NoMemory;
 use vpscore::image::schema;
-use vpscore::image::{IfnetRef, InstanceRef, Object, VnetRef, WriteError};
+use vpscore::image::{IfnetRef, InstanceRef, Object, VnetRef};
 use vpscore::net::{RemapError, Remapping};
 use vpscore::sock::{Ceilings, Domain, Socket};
 
-use super::digest::ImageWriter;
-use super::net::{
-    Unfit, Unmovable, ifnet_record, llentry_record, restore_ifnet, restore_llentry, restore_route,
-    restore_vnet, route_record, vnet_record,
+use super::super::digest::ImageWriter;
+use super::error::{BuildError, CaptureError};
+use super::error::{Unfit, Unmovable};
+use super::ip::{
+    ifnet_record, llentry_record, restore_ifnet, restore_llentry, restore_route, restore_vnet,
+    route_record, vnet_record,
 };
-use super::net_sockets::{SocketImage, local};
-use super::net_sockets_vnet::tcp_vnet_record;
-use crate::net::cx::SoId;
+use super::sockets::BuiltStack;
+use super::sockets::{SocketImage, local};
+use super::tcp_vnet::tcp_vnet_record;
 use crate::net::ifnet::IfIndex;
 use crate::net::socket::Inet;
 use crate::net::vnet::Vnet;
@@ -42,30 +43,6 @@ fn first_name(label: &str) -> u32 {
 
 fn is_internet(record: &Socket) -> bool {
     matches!(record.domain, Domain::Inet | Domain::Inet6)
-}
-
-/// Why stacks cannot be written.
-#[derive(Debug)]
-pub enum CaptureError {
-    /// Something in the stack at this place cannot be moved.
-    Unmovable(usize, Unmovable),
-    /// The image could not be written.
-    Write(WriteError<NoMemory>),
-}
-
-impl From<WriteError<NoMemory>> for CaptureError {
-    fn from(error: WriteError<NoMemory>) -> Self {
-        Self::Write(error)
-    }
-}
-
-/// Why records do not make stacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BuildError {
-    /// A record of this object refers to one that is not there.
-    Reference(u32),
-    /// The record of this object does not fit.
-    Unfit(u32, Unfit),
 }
 
 /// Writes the IP layers of `stacks` as they are at the kernel's moment `now`, or were when they were
@@ -131,17 +108,6 @@ pub struct NetImage {
     routes: Vec<(u32, schema::Route)>,
     llentries: Vec<(u32, schema::Llentry)>,
     sockets: SocketImage,
-}
-
-/// A stack built from an image.
-#[derive(Debug)]
-pub struct BuiltStack {
-    /// The instance's object in the image.
-    pub instance: InstanceRef,
-    /// The stack, suspended.
-    pub stack: Vnet<Inet>,
-    /// Which socket each object of the image became.
-    pub sockets: BTreeMap<u32, SoId>,
 }
 
 impl NetImage {

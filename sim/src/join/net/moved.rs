@@ -10,9 +10,10 @@ use vpscore::net::{Fate, Remap, RemapError, Remapping};
 use vpscore::sock::Ceilings;
 use vpscore::time::Duration;
 
-use super::digest::{image_reader, image_writer};
-use super::net_sockets::{SocketRefs, capture_sockets};
-use super::net_stacks::{BuildError, BuiltStack, CaptureError, NetImage, capture_stacks};
+use super::super::digest::{image_reader, image_writer};
+use super::error::{BuildError, CaptureError};
+use super::sockets::{BuiltStack, SocketRefs, capture_sockets};
+use super::stacks::{NetImage, capture_stacks};
 use crate::net::socket::Inet;
 use crate::net::vnet::Vnet;
 use crate::time::Instant;

@@ -7,9 +7,9 @@ use vpscore::cbor::{Breach, Record};
 use vpscore::image::{Event, Object, Reader};
 use vpscore::sock::{self, Ceilings, Rule};
 
-use super::net::Unfit;
-use super::net_moved::image_of;
-use super::net_stacks::{BuildError, NetImage};
+use super::error::{BuildError, Unfit};
+use super::moved::image_of;
+use super::stacks::NetImage;
 use crate::net::ifnet::{IfAddr, IfIndex, IfKind};
 use crate::net::socket::{Domain, Inet, Proto};
 use crate::net::vnet::Vnet;

@@ -8,9 +8,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use super::net_moved::{image_of, stack_of};
-use super::net_sockets_carry_tests::{NOW, cubic, embryo, hint, inpcb, tcp, tcpcbs, through};
-use super::net_sockets_so::{inpcb_record, restore_inpcb, restore_sockbuf, sockbuf_record};
+use super::carry_tests::{NOW, cubic, embryo, hint, inpcb, tcp, tcpcbs, through};
+use super::moved::{image_of, stack_of};
+use super::so::{inpcb_record, restore_inpcb, restore_sockbuf, sockbuf_record};
 use crate::errno::Errno;
 use crate::net::cx::SoId;
 use crate::net::ifnet::{IfAddr, IfKind};

@@ -13,7 +13,7 @@
 //!   have the same ends.
 //!
 //! # Failure
-//! As of [`super::net_stacks`]: what does not fit is found while nothing is suspended for good.
+//! As of [`super::stacks`]: what does not fit is found while nothing is suspended for good.
 
 use std::collections::BTreeMap;
 
@@ -22,17 +22,15 @@ use vpscore::collections::NoMemory;
 use vpscore::image::{InstanceRef, SocketRef, UcredRef, VnetRef, WriteError};
 use vpscore::sock::{self, Ceilings, Census, SoQstate};
 
-use super::digest::ImageWriter;
-use super::net::{Unfit, Unmovable, in_addr};
-use super::net_sockets_so::{
+use super::super::digest::ImageWriter;
+use super::error::{BuildError, CaptureError, Unfit, Unmovable};
+use super::so::{
     inpcb_record, listen_record, protocol_from, protocol_of, restore_inpcb, restore_listen,
     restore_sockbuf, sockbuf_record,
 };
-use super::net_sockets_tcp::{errno_from, errno_of, restore_tcpcb, tcpcb_record};
-use super::net_sockets_vnet::{
-    restore_syncache, restore_tcp_vnet, syncache_record, tcp_vnet_record,
-};
-use super::net_stacks::{BuildError, BuiltStack, CaptureError};
+use super::tcp_vnet::{restore_syncache, restore_tcp_vnet, syncache_record, tcp_vnet_record};
+use super::tcpcb::{restore_tcpcb, tcpcb_record};
+use super::values::{errno_from, errno_of, in_addr};
 use crate::net::cx::SoId;
 use crate::net::inpcb::INP_SOCKREF;
 use crate::net::sockbuf::Sockbuf;
@@ -49,6 +47,17 @@ pub type Stacks<'s> = [(InstanceRef, &'s Vnet<Inet>)];
 
 /// Bytes of a socket's streams, by the numbers of [`sock::SockStream`].
 type Streams = [Vec<u8>; 3];
+
+/// A stack built from an image.
+#[derive(Debug)]
+pub struct BuiltStack {
+    /// The instance's object in the image.
+    pub instance: InstanceRef,
+    /// The stack, suspended.
+    pub stack: Vnet<Inet>,
+    /// Which socket each object of the image became.
+    pub sockets: BTreeMap<u32, SoId>,
+}
 
 /// The vnet's own moment.
 pub(super) fn local(stack: &Vnet<Inet>, now: Instant) -> Instant {

@@ -6,13 +6,11 @@
 
 use vpscore::image::{Ref, SocketRef};
 
-use super::net_sockets_so::{
+use super::so::{
     inpcb_record, listen_record, restore_inpcb, restore_listen, restore_sockbuf, sockbuf_record,
 };
-use super::net_sockets_tcp::{restore_tcpcb, tcpcb_record};
-use super::net_sockets_vnet::{
-    restore_syncache, restore_tcp_vnet, syncache_record, tcp_vnet_record,
-};
+use super::tcp_vnet::{restore_syncache, restore_tcp_vnet, syncache_record, tcp_vnet_record};
+use super::tcpcb::{restore_tcpcb, tcpcb_record};
 use crate::errno::Errno;
 use crate::net::cx::SoId;
 use crate::net::inpcb::{

@@ -7,7 +7,8 @@ use vpscore::cbor::Bytes;
 use vpscore::collections::{List, NoMemory};
 use vpscore::sock;
 
-use super::net::{Unfit, in_addr, ip_addr};
+use super::error::Unfit;
+use super::values::{in_addr, ip_addr};
 use crate::net::inpcb::{
     IN6P_IPV6_V6ONLY, INP_ANONPORT, INP_DONTFRAG, INP_DROPPED, INP_HIGHPORT, INP_LOWPORT,
     INP_SOCKREF, InConninfo, Inpcb,

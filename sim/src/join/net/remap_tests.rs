@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use vpscore::collections::List;
 use vpscore::net::{Mapping, Remap, RemapError, Way};
 
-use super::net::in_addr;
-use super::net_moved::{MoveError, image_of, may_be_remapped, stack_remapped};
+use super::moved::{MoveError, image_of, may_be_remapped, stack_remapped};
+use super::values::in_addr;
 use crate::net::checksum::transport_cksum;
 use crate::net::cx::{Cx, SoId};
 use crate::net::ether::{ArpOp, ArpPacket, ETHERTYPE_ARP, ETHERTYPE_IP, EtherHeader, MacAddr};

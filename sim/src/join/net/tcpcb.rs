@@ -1,36 +1,21 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! A TCP control block as a record of an image, and back.
 //!
-//! Fixed-point times are exact in nanoseconds; ticks are as [`super::net_sockets_ticks`] says.
+//! Fixed-point times are exact in nanoseconds; ticks are as [`super::ticks`] says.
 
 use vpscore::image::SocketRef;
-use vpscore::sock::{self, Seq};
+use vpscore::sock::{self};
 
-use super::net::{Unfit, Unmovable};
-use super::net_sockets_cc::{ccv, from_ccv};
-use super::net_sockets_queues::{from_hint, from_segq, hint, scoreboard, segq};
-use super::net_sockets_ticks::{
+use super::cc::{ccv, from_ccv};
+use super::error::{Unfit, Unmovable};
+use super::queues::{from_hint, from_segq, hint, scoreboard, segq};
+use super::ticks::{
     RTTVAR_UNIT, SRTT_UNIT, age, ago, as_long_ticks, as_ticks, fixed, from_fixed, left, span,
 };
-use crate::errno::Errno;
+use super::values::{errno_from, errno_of, from_seq, seq};
 use crate::net::cx::SoId;
 use crate::net::tcp::{ChallengeAck, SackBlk, SackHole, State, Sysctl, Tcpcb, Ticks, Timer, ticks};
 use crate::time::Instant;
-
-/// The number of an error, 0 for none.
-pub(super) fn errno_of(error: Option<Errno>) -> u16 {
-    error.map_or(0, |e| u16::try_from(e.raw()).unwrap_or(0))
-}
-
-/// The error of a number.
-pub(super) fn errno_from(raw: u16) -> Result<Option<Errno>, Unfit> {
-    match raw {
-        0 => Ok(None),
-        raw => Errno::from_raw(raw.into())
-            .map(Some)
-            .ok_or(Unfit::Errno(raw)),
-    }
-}
 
 fn state_of(state: State) -> sock::TcpState {
     use sock::TcpState as T;
@@ -64,14 +49,6 @@ fn state_from(state: sock::TcpState) -> State {
         T::FinWait2 => State::FinWait2,
         T::TimeWait => State::TimeWait,
     }
-}
-
-pub(super) fn seq(number: crate::net::tcp::Seq) -> Seq {
-    Seq(number.0)
-}
-
-pub(super) fn from_seq(number: Seq) -> crate::net::tcp::Seq {
-    crate::net::tcp::Seq(number.0)
 }
 
 fn timers(tp: &Tcpcb, now: Instant) -> sock::TcpTimers {
