@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
+use model_tests::fuzz::frames::spelled;
 use model_tests::fuzz::migrate::sample_messages;
 use model_tests::image::{sample, socket, tcpcb};
 use vpscore::cbor::{Encode, Text, encode_to_list};
@@ -72,7 +73,14 @@ fn frames() -> Vec<Vec<u8>> {
     let mut v6 = vec![0x60, 0, 0, 0, 0, 0, 58, 255];
     v6.extend([0; 32]);
     v6.extend([128, 0, 0, 0, 0, 1, 0, 1]);
-    [echo, fragment, tcp, v6].iter().map(|p| frame(p)).collect()
+    let mut all: Vec<_> = [echo, fragment, tcp, v6].iter().map(|p| frame(p)).collect();
+    // Handshake, text, an end: for each family.
+    let peer = [(2, 0), (0x10, 0), (0x18, 200), (0x11, 7), (0x10, 0)];
+    for v6 in [false, true] {
+        let segments = peer.map(|(flags, len)| spelled(v6, (flags, 0, 0, 65_535, len)));
+        all.push(segments.concat());
+    }
+    all
 }
 
 fn main() -> io::Result<()> {
@@ -80,7 +88,8 @@ fn main() -> io::Result<()> {
         .nth(1)
         .map_or("fuzz/corpus".into(), PathBuf::from);
     let image = sample().expect("the sample is right");
-    put(&root, "image_decode", &[image])?;
+    let forgeries = [[&[0], image.as_slice()].concat(), vec![1; 13]];
+    put(&root, "image_decode", &forgeries)?;
     let sockets = [
         bytes(&tcpcb()),
         bytes(&socket(1, 2, None)),

@@ -371,3 +371,35 @@ fn settle(vnet: &mut Vnet<Inet>, tun: IfIndex, start: Instant, peers: &mut Peers
 fn waiting(ip: &IpStack) -> usize {
     ip.reassembly_queues()
 }
+
+/// A segment of a peer: flags, how far its numbers are off, its window and its text.
+pub type Segment = (u8, i16, i16, u16, u8);
+
+/// A segment to the open port as a frame for [`frames`], with everything made right but what it says itself.
+pub fn spelled(v6: bool, (flags, seq, ack, win, len): Segment) -> Vec<u8> {
+    let mut packet = if v6 {
+        let mut header = vec![0x60, 0, 0, 0, 0, 0, 6, 64];
+        header.resize(40, 0);
+        header
+    } else {
+        let mut header = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 6];
+        header.resize(20, 0);
+        header
+    };
+    packet.extend(4242_u16.to_be_bytes());
+    packet.extend(PORT.to_be_bytes());
+    for off in [seq, ack] {
+        packet.extend(u32::from(off as u16).to_be_bytes());
+    }
+    packet.extend([0x50, flags]);
+    packet.extend(win.to_be_bytes());
+    packet.extend([0; 4]);
+    packet.extend(vec![b'x'; len.into()]);
+    let mut frame = vec![0; 12];
+    frame.extend([8, 0]);
+    frame.extend(packet);
+    let mut all = vec![0xfe];
+    all.extend((frame.len() as u16).to_be_bytes());
+    all.extend(frame);
+    all
+}

@@ -411,6 +411,17 @@ pub(super) fn tcp() -> Tcp {
 }
 
 #[test]
+fn what_was_longer_ago_than_an_image_can_say_does_not_keep_a_vnet_from_moving() {
+    let century = NOW.after(Duration::from_secs(100 * 365 * 86_400));
+    let mut source = tcp();
+    source.syncache.pause.paused = false;
+    source.syncache.pause.until = Some(NOW);
+    let rng = Rng::new(3, "transports");
+    let record = tcp_vnet_record(&source, &rng, Ref::new(2), century).expect("memory");
+    vpscore::cbor::Encode::valid(&record).expect("every age is within its bound");
+}
+
+#[test]
 fn everything_that_tcp_keeps_in_a_vnet_comes_back() {
     let ip = |last| std::net::IpAddr::from([10, 0, 0, last]);
     let inc = InConninfo {

@@ -8,7 +8,7 @@ use vpscore::sock::{self, Seq};
 
 use super::error::{Unfit, Unmovable};
 use super::so::{conninfo_record, restore_conninfo};
-use super::ticks::{age, ago, left};
+use super::ticks::{age, ago, left, past};
 use super::values::{from_rng_state, rng_state};
 use super::values::{in_addr, ip_addr};
 use crate::net::tcp::{Bucket, ChallengeAck, ClientEntry, KnownAs, Metrics, Pause, Sc, Tcp, ticks};
@@ -59,7 +59,7 @@ fn fastopen(tcp: &Tcp, now: Instant) -> Result<List<sock::TfoCookie>, NoMemory> 
             server_port: *port,
             server_mss: entry.server_mss,
             cookie: Bytes::copy(&entry.cookie)?,
-            disabled: entry.disable_time.map(|since| now.since(since)),
+            disabled: entry.disable_time.map(|then| past(now, then)),
         })?;
     }
     Ok(list)
@@ -121,7 +121,7 @@ pub(super) fn tcp_vnet_record(
         if let Some(at) = row.last_overflow {
             overflows.push(sock::SchOverflow {
                 bucket: *bucket,
-                age: now.since(at),
+                age: past(now, at),
             })?;
         }
     }
@@ -162,8 +162,8 @@ pub(super) fn tcp_vnet_record(
         md5_keys: (!md5_keys.is_empty()).then_some(md5_keys),
         fastopen_autokey: tcp.fastopen.autokey_at.map(|at| at.since(now)),
         rng: Some(rng_state(rng)),
-        syncookie_overdue: left(cookies.reseed, now),
-        syncache_pause_over: until.filter(|_| !paused).map(|at| now.since(at)),
+        syncookie_overdue: (now > cookies.reseed).then(|| past(now, cookies.reseed)),
+        syncache_pause_over: until.filter(|_| !paused).map(|at| past(now, at)),
         known_as: (!known_as.is_empty()).then_some(known_as),
     })
 }

@@ -5,6 +5,8 @@
 //! comes what remains until then. Both are exact, so that a vnet whose clock goes on where it stood gets every tick
 //! back bit by bit.
 
+use vpscore::limits::SPAN_MAX;
+
 use super::error::Unfit;
 use crate::net::tcp::Ticks;
 use crate::time::{Duration, Instant};
@@ -39,6 +41,11 @@ pub(super) fn ago(now: Ticks, age: Option<Duration>) -> Ticks {
         0 => u32::MAX,
         then => then,
     }
+}
+
+/// How long ago a moment was, as far as an image says it: of what has been waited for since, nothing takes longer.
+pub(super) fn past(now: Instant, then: Instant) -> Duration {
+    now.since(then).min(SPAN_MAX)
 }
 
 /// What remains until a moment; `None` where it has come.
