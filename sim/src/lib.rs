@@ -14,6 +14,7 @@ pub mod join;
 pub mod kern;
 pub mod net;
 pub mod packetdrill;
+mod progress;
 pub mod rng;
 pub mod time;
 pub mod vm;

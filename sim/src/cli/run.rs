@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! `vpsim run`.
 
-use super::{FAILED, GOOD, say};
+use super::{FAILED, GOOD, say, write};
+use crate::progress;
 use crate::world::World;
 use crate::world::scenario::Scenario;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Events between two looks at the progress.
 const EVENTS_PER_TICK: u64 = 4_096;
@@ -39,16 +40,13 @@ pub(super) fn run(args: &Args) -> Result<u8, String> {
         world.capture();
     }
     let bar = if std::io::stderr().is_terminal() && !args.json {
-        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} virtual ms, {msg} events")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
-        ProgressBar::new(deadline_ms).with_style(style)
+        progress::bar(deadline_ms, "virtual ms")
     } else {
         ProgressBar::hidden()
     };
     while !world.is_over() && world.step() {
         if world.steps().is_multiple_of(EVENTS_PER_TICK) {
             bar.set_position(world.now().as_nanos() / 1_000_000);
-            bar.set_message(world.steps().to_string());
         }
     }
     bar.finish_and_clear();

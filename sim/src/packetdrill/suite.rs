@@ -9,7 +9,8 @@ use super::parser;
 use super::run::moved::RunScript;
 use super::run::{self, Failure, Manner};
 use crate::net::pcapng::{LinkType, PcapNg};
-use indicatif::{ParallelProgressIterator, ProgressBar, ProgressStyle};
+use crate::progress;
+use indicatif::{ParallelProgressIterator, ProgressBar};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::io::{BufWriter, Read as _};
@@ -160,7 +161,7 @@ fn folder(path: &Path, scripts: &mut Vec<PathBuf>) -> Result<(), String> {
 /// Runs the scripts, as many at once as there are processors; the reports are in the order of the scripts.
 pub fn run_all<R: RunScript>(how: &R, scripts: &[PathBuf], settings: &Settings) -> Vec<Report> {
     let bar = if settings.progress {
-        bar(scripts.len())
+        progress::bar(scripts.len() as u64, "scripts, {elapsed}")
     } else {
         ProgressBar::hidden()
     };
@@ -169,12 +170,6 @@ pub fn run_all<R: RunScript>(how: &R, scripts: &[PathBuf], settings: &Settings) 
         .progress_with(bar)
         .map(|script| run_one(how, script, settings))
         .collect()
-}
-
-fn bar(len: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} scripts, {elapsed}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(len as u64).with_style(style)
 }
 
 /// The text of a script, which is refused unread where it is too long.
