@@ -9,6 +9,7 @@ mod run;
 
 use clap::{Parser, Subcommand};
 use std::io::{ErrorKind, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Emulated FreeBSD worlds with virtual private systems.
@@ -45,6 +46,15 @@ pub fn main() -> ExitCode {
         eprintln!("vpsim: {complaint}");
         WRONG
     }))
+}
+
+/// Writes a file, and makes the folders above it that are not there.
+fn write(file: &Path, bytes: &[u8]) -> Result<(), String> {
+    let above = file.parent().filter(|above| !above.as_os_str().is_empty());
+    above
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| std::fs::write(file, bytes))
+        .map_err(|e| format!("{}: cannot be written: {e}", file.display()))
 }
 
 /// Writes to standard output. Its reader may have had enough and closed it: that is no fault.

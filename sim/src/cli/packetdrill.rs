@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! `vpsim packetdrill`.
 
-use super::{FAILED, GOOD, WRONG, say};
+use super::{FAILED, GOOD, WRONG, say, write};
 use crate::packetdrill::report;
 use crate::packetdrill::run::Manner;
 use crate::packetdrill::run::emulated::Emulated;
@@ -117,8 +117,7 @@ pub(super) fn run(args: &Args) -> Result<u8, String> {
         }
     };
     if let Some(file) = &args.junit {
-        std::fs::write(file, report::junit(&reports))
-            .map_err(|e| format!("{}: cannot be written: {e}", file.display()))?;
+        write(file, report::junit(&reports).as_bytes())?;
     }
     if args.json {
         say(&format!("{}\n", report::json(&reports)))?;

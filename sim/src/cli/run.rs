@@ -68,7 +68,3 @@ pub(super) fn run(args: &Args) -> Result<u8, String> {
         FAILED
     })
 }
-
-fn write(file: &Path, bytes: &[u8]) -> Result<(), String> {
-    std::fs::write(file, bytes).map_err(|e| format!("{}: cannot be written: {e}", file.display()))
-}
