@@ -38,7 +38,7 @@ impl World {
             fabric: Fabric::new(seed, &wires),
             seed,
             hosts,
-            programs: Programs::new(texts),
+            programs: Programs::new(&scenario.program, texts),
             trace: Trace::new(keep),
             remaps: Default::default(),
             moves: Vec::new(),

@@ -154,15 +154,14 @@ impl World {
         true
     }
 
-    /// Whether all that the scenario waits for has happened: programs have started and those that must
-    /// end have ended, moves are over on both sides. A scenario that waits for nothing runs to its
+    /// Whether all that the scenario waits for has happened: programs have started, those that must
+    /// end have ended and those that must write have written, moves are over on both sides. A scenario that waits for nothing runs to its
     /// deadline.
     pub fn is_over(&self) -> bool {
-        let waits = self
-            .scenario
-            .program
+        let programs = &self.scenario.program;
+        let waits = programs
             .iter()
-            .any(|p| p.expect_exit.is_some());
+            .any(|p| p.expect_exit.is_some() || !p.expect_output.is_empty());
         let tried = self.moves.len() + self.refused_moves.len();
         let moved = tried == self.scenario.migrate.len() && self.moves.iter().all(Move::is_over);
         (waits || tried > 0) && moved && self.programs.all_started() && self.all_ended()

@@ -4,6 +4,7 @@
 //! A program is known by where it runs and its number there; both stay when its instance moves.
 
 use super::World;
+use super::scenario::ProgramSpec;
 use super::trace::Place;
 use crate::guest;
 use crate::kern::proc::Ucred;
@@ -25,14 +26,32 @@ pub struct Fate {
     pub ended: Option<(i32, i32)>,
     /// Why it could not be started.
     pub refused: Option<String>,
+    /// Texts that it must write and has not written yet.
+    pub missing: Vec<String>,
 }
 
 impl Fate {
+    /// Of a program that must write these texts.
+    fn new(expected: &[String]) -> Self {
+        let missing = expected.iter().filter(|text| !text.is_empty());
+        Self {
+            missing: missing.cloned().collect(),
+            ..Self::default()
+        }
+    }
+
     /// Keeps what was written, up to [`OUTPUT_MAX`] bytes in all.
     fn write(&mut self, text: &str) {
-        let room = OUTPUT_MAX.saturating_sub(self.output.len());
+        let before = self.output.len();
+        let room = OUTPUT_MAX.saturating_sub(before);
         self.output
             .push_str(&text[..text.floor_char_boundary(room)]);
+        // A text may have begun in what was there; the rest was looked through when it came.
+        let output = &self.output;
+        self.missing.retain(|wanted| {
+            let from = output.floor_char_boundary(before.saturating_sub(wanted.len()));
+            !output[from..].contains(wanted.as_str())
+        });
     }
 }
 
@@ -46,9 +65,10 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Programs that have not started, with their texts.
-    pub fn new(texts: Vec<guest::Program>) -> Self {
-        let fates = vec![Fate::default(); texts.len()];
+    /// Programs that have not started, with their texts, for what a scenario demands of them.
+    pub fn new(specs: &[ProgramSpec], texts: Vec<guest::Program>) -> Self {
+        let fates = specs.iter().map(|spec| Fate::new(&spec.expect_output));
+        let fates = fates.collect();
         Self {
             fates,
             texts,
@@ -136,11 +156,12 @@ impl World {
         })
     }
 
-    /// Whether every program that must end has ended.
+    /// Whether every program that must end has ended, and every other one has written what it must.
     pub fn all_ended(&self) -> bool {
         let specs = self.scenario.program.iter().zip(&self.programs.fates);
         specs.into_iter().all(|(spec, fate)| {
-            spec.expect_exit.is_none() || fate.ended.is_some() || fate.refused.is_some()
+            let done = spec.expect_exit.is_none() && fate.missing.is_empty();
+            done || fate.ended.is_some() || fate.refused.is_some()
         })
     }
 
@@ -162,5 +183,16 @@ mod tests {
         }
         assert_eq!(fate.output.len(), OUTPUT_MAX);
         assert!(fate.output.starts_with("éé"));
+    }
+
+    #[test]
+    fn a_text_is_found_however_it_is_cut_into_writes() {
+        let all = "é one é two";
+        for cut in (0..=all.len()).filter(|at| all.is_char_boundary(*at)) {
+            let mut fate = Fate::new(&["one é".into(), "é two".into(), "three".into(), "".into()]);
+            fate.write(&all[..cut]);
+            fate.write(&all[cut..]);
+            assert_eq!(fate.missing, ["three"], "cut at {cut}");
+        }
     }
 }

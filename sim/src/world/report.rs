@@ -174,11 +174,7 @@ impl World {
                 }
                 _ => {}
             }
-            for words in spec
-                .expect_output
-                .iter()
-                .filter(|w| !fate.output.contains(*w))
-            {
+            for words in &fate.missing {
                 failures.push(format!("program {name} did not write \"{words}\""));
             }
             reports.push(ProgramReport {

@@ -152,6 +152,50 @@ fn both_servers_move_while_they_serve_and_their_clients_see_no_more_than_a_pause
 }
 
 #[test]
+fn a_run_goes_on_until_programs_have_written_what_they_must() {
+    let late = |ends: bool| {
+        let mut scenario = load();
+        scenario.migrate.clear();
+        scenario.deadline_ms = 20_000;
+        // The client that must only write begins long after the other has ended.
+        scenario.program.drain(3..);
+        let mut client = load().program.swap_remove(3);
+        (client.at_ms, client.expect_exit) = (9_000, None);
+        for program in [&mut scenario.program[2], &mut client] {
+            program.define.insert("ROUNDS".to_owned(), "8".to_owned());
+        }
+        if !ends {
+            client.expect_output = vec!["what it does not say".to_owned()];
+        }
+        scenario.program.push(client);
+        let mut world = World::build(scenario, None, false).unwrap();
+        while !world.is_over() && world.step() {}
+        world.report()
+    };
+    let report = late(true);
+    assert_eq!(report.failures, [""; 0]);
+    assert!((9_000..20_000).contains(&report.virtual_ms), "{report:?}");
+    let failures = late(false).failures;
+    assert_eq!(
+        failures,
+        ["program client-2 did not write \"what it does not say\""]
+    );
+}
+
+#[test]
+fn a_program_that_is_not_there_is_told_at_the_line_that_names_it() {
+    let text = "name = \"t\"\n[[host]]\nname = \"a\"\naddress = \"10.0.0.1/24\"\n\
+                [[program]]\nname = \"p\"\nin = \"a\"\nfile = \"no-such.pgm\"\n";
+    let scenario = Scenario::parse(text, Path::new("dir/x.toml")).unwrap();
+    let refused = World::build(scenario, None, false)
+        .err()
+        .unwrap()
+        .to_string();
+    let told = "dir/x.toml:8: program \"p\": dir/no-such.pgm: cannot be read: ";
+    assert!(refused.starts_with(told), "{refused}");
+}
+
+#[test]
 fn an_instance_without_a_process_moves_too() {
     let mut scenario = load();
     scenario.program.clear();
