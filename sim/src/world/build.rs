@@ -14,6 +14,7 @@ use crate::net::ifnet::IfAddr;
 use crate::net::link::WireConfig;
 use crate::time::Duration;
 use std::collections::BTreeMap;
+use toml::Spanned;
 use vpscore::racct::{Limit, Resource};
 
 impl World {
@@ -31,7 +32,7 @@ impl World {
             let number = u8::try_from(number + 1).unwrap_or(u8::MAX);
             let address = if_addr(*spec.address.get_ref());
             let host = Host::boot(spec.name.get_ref(), number, seed, address, spec.populated);
-            let host = host.map_err(|_| refused(&scenario, spec.name.get_ref(), "ENOMEM"))?;
+            let host = host.map_err(|_| refused(&scenario, &spec.name, "ENOMEM"))?;
             hosts.push(host);
         }
         let mut world = Self {
@@ -92,8 +93,8 @@ impl World {
         });
         match made {
             Some(Ok(())) => Ok(()),
-            Some(Err(errno)) => Err(refused(&self.scenario, &path, errno.name())),
-            None => Err(refused(&self.scenario, &path, "no such host")),
+            Some(Err(errno)) => Err(refused(&self.scenario, &spec.name, errno.name())),
+            None => Err(refused(&self.scenario, &spec.name, "no such host")),
         }
     }
 }
@@ -104,12 +105,10 @@ fn mac_of(index: usize) -> MacAddr {
     MacAddr([0x02, 0x56, 0x50, 0x53, high, low])
 }
 
-fn refused(scenario: &Scenario, what: &str, why: &str) -> ScenarioError {
-    ScenarioError {
-        file: scenario.directory.clone(),
-        line: None,
-        what: format!("\"{what}\" cannot be made: {why}"),
-    }
+fn refused(scenario: &Scenario, name: &Spanned<String>, why: &str) -> ScenarioError {
+    let what = format!("\"{}\" cannot be made: {why}", name.get_ref());
+    let at = name.span().start;
+    scenario.source.complaint(Some(at), what)
 }
 
 fn if_addr(cidr: Cidr) -> IfAddr {
@@ -131,26 +130,24 @@ fn wire(spec: &super::scenario::HostSpec) -> WireConfig {
 /// Reads and assembles the programs, in the order of the scenario.
 fn assemble(scenario: &Scenario) -> Result<Vec<guest::Program>, ScenarioError> {
     let mut programs = Vec::new();
-    for (program, file) in scenario.program.iter().map(|p| (p, p.file.get_ref())) {
-        let file = scenario.directory.join(file);
-        let wrong = |line, what| ScenarioError {
-            file: file.clone(),
-            line,
-            what,
-        };
+    for program in &scenario.program {
+        let file = scenario.source.beside(program.file.get_ref());
         let text = read_bounded(&file, guest::asm::SOURCE_MAX as u64).map_err(|e| {
-            wrong(
-                None,
-                format!("program \"{}\" cannot be read: {e}", program.name.get_ref()),
-            )
+            let (name, file) = (program.name.get_ref(), file.display());
+            let what = format!("program \"{name}\": {file}: cannot be read: {e}");
+            let at = program.file.span().start;
+            scenario.source.complaint(Some(at), what)
         })?;
         let define: Vec<(&str, &str)> = program
             .define
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        let assembled = guest::assemble(&text, &define)
-            .map_err(|e| wrong(Some(e.line), format!("column {}: {}", e.column, e.kind)))?;
+        let assembled = guest::assemble(&text, &define).map_err(|e| ScenarioError {
+            file,
+            line: Some(e.line),
+            what: format!("column {}: {}", e.column, e.kind),
+        })?;
         programs.push(assembled);
     }
     Ok(programs)

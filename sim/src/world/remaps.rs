@@ -110,7 +110,7 @@ impl World {
                 let to = spec.addresses.get(&known)?;
                 let now = self.remaps.present.get(&index);
                 let now = now.map_or(known, |(now, _)| now.address);
-                Some(mapping(now, *to.get_ref(), spec.router))
+                Some(mapping(now, *to.get_ref(), spec.router()))
             });
         remap(changed.collect())
     }
@@ -147,7 +147,7 @@ impl World {
             if let Some(spec) = spec
                 && let Some(new) = spec.addresses.get(&known)
             {
-                let present = (*new.get_ref(), spec.router);
+                let present = (*new.get_ref(), spec.router());
                 self.remaps.present.insert(index, present);
             }
             self.remaps.translators.remove(&index);

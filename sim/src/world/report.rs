@@ -3,9 +3,12 @@
 
 use super::World;
 use super::moves::Outcome;
+use super::scenario::Cidr;
 use crate::kern::types::ProcId;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 use vpscore::types::{InstanceId, ProcHandle};
 
 /// A process with the numbers that it has: the host's, then one in each instance on the way down.
@@ -74,6 +77,10 @@ pub struct MoveReport {
     pub image_bytes: usize,
     /// Frames that carried them, repeated ones too.
     pub frames: u64,
+    /// The addresses that peers know, with those that the instances have since.
+    pub addresses: BTreeMap<Ipv4Addr, Cidr>,
+    /// The router that they have since.
+    pub router: Option<Ipv4Addr>,
 }
 
 /// What came of a world.
@@ -214,9 +221,11 @@ impl World {
                 Some(Outcome::Lost) => "lost".to_owned(),
                 None => "unfinished".to_owned(),
             };
-            if mv.outcome != Some(Outcome::Moved) {
+            let moved = mv.outcome == Some(Outcome::Moved);
+            if !moved {
                 failures.push(format!("{path} to {}: {outcome}{}", host(mv.to), mv.why()));
             }
+            let new = spec.addresses.iter().filter(|_| moved);
             let downtime_us = mv.downtime().map(|span| span.as_micros());
             if let (Some(most), Some(us)) = (spec.max_downtime_ms, downtime_us)
                 && us > most * 1_000
@@ -236,6 +245,8 @@ impl World {
                 precopied_bytes: mv.precopied,
                 image_bytes: mv.image_bytes,
                 frames: mv.chunks_sent,
+                addresses: new.map(|(known, to)| (*known, *to.get_ref())).collect(),
+                router: spec.router().filter(|_| moved),
             });
         }
         reports
@@ -347,6 +358,13 @@ impl Report {
                 mv.image_bytes,
                 mv.frames
             );
+            if !mv.addresses.is_empty() {
+                let new = mv.addresses.iter();
+                let new: Vec<_> = new.map(|(known, to)| format!("{known} is {to}")).collect();
+                let router = mv.router.map(|router| format!("; router {router}"));
+                let (new, router) = (new.join(", "), router.unwrap_or_default());
+                let _ = writeln!(out, "  new addresses: {new}{router}");
+            }
         }
         let _ = writeln!(
             out,

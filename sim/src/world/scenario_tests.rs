@@ -23,7 +23,8 @@ fn a_good_file_is_read_with_its_defaults() {
     let scenario = Scenario::parse(GOOD, Path::new("dir/x.toml")).unwrap();
     assert_eq!(scenario.seed, 1);
     assert_eq!(scenario.host[0].bandwidth_mbps, 1_000);
-    assert_eq!(scenario.directory, Path::new("dir"));
+    let beside = scenario.source.beside(Path::new("y.pgm"));
+    assert_eq!(beside, Path::new("dir/y.pgm"));
 }
 
 #[test]
@@ -141,4 +142,43 @@ fn new_addresses_are_checked_before_a_world_is_built() {
     assert!(to("10.0.0.9", "10.1.0.2/24").contains("10.1.0.2 is used twice"));
     let far = "router = \"10.2.0.1\"\naddresses = { \"10.0.0.9\" = \"10.1.0.9/24\" }";
     assert!(wrong(far).contains("the router is not in the network of 10.1.0.9/24"));
+}
+
+#[test]
+fn a_router_that_cannot_be_reached_is_refused_at_its_line() {
+    let moving = |router: &str, addresses: &str| {
+        let host = "[[host]]\nname = \"b\"\naddress = \"10.1.0.2/24\"\n";
+        let migrate = "[[migrate]]\ninstance = \"web\"\nto = \"b\"\nat_ms = 1\n";
+        let text = format!("{GOOD}{host}{migrate}router = \"{router}\"\n{addresses}\n");
+        Scenario::parse(&text, Path::new("x.toml")).map_err(|e| e.to_string())
+    };
+    let addresses = "addresses = { \"10.0.0.9\" = \"10.1.0.9/16\" }";
+    assert!(moving("10.1.0.1", addresses).is_ok());
+    assert_eq!(
+        moving("10.1.7.1", addresses).unwrap_err(),
+        "x.toml:17: router 10.1.7.1 cannot be reached: \"b\" has 10.1.0.2/24, so name an address of that network"
+    );
+    let taken = moving("10.1.0.2", addresses).unwrap_err();
+    assert!(
+        taken.starts_with("x.toml:17: router 10.1.0.2 is the address of a host"),
+        "{taken}"
+    );
+    let taken = moving("10.1.0.9", addresses).unwrap_err();
+    assert!(
+        taken.contains("the router is not in the network"),
+        "{taken}"
+    );
+    let alone = moving("10.1.0.1", "").unwrap_err();
+    assert!(
+        alone.starts_with("x.toml:17: a router is for instances"),
+        "{alone}"
+    );
+}
+
+#[test]
+fn a_complaint_about_a_byte_names_the_line_that_it_is_in() {
+    let source = Source::new(Path::new("x"), "ab\n\nc");
+    let line = |at| source.complaint(Some(at), String::new()).line;
+    assert_eq!([0, 2, 3, 4, 9].map(line), [1, 1, 2, 3, 3].map(Some));
+    assert_eq!(source.complaint(None, String::new()).line, None);
 }

@@ -245,7 +245,10 @@ fn addresses(world: &World, path: &str) -> Vec<String> {
 fn clients_go_on_with_the_addresses_that_they_know_where_the_instances_have_others() {
     let mut world = World::build(named("echo-remapped.toml"), None, true).unwrap();
     while !world.is_over() && world.step() {}
-    assert_eq!(world.report().failures, [""; 0]);
+    let report = world.report();
+    assert_eq!(report.failures, [""; 0]);
+    let told = "\n  new addresses: 10.0.0.10 is 10.1.0.10/16, 10.0.0.11 is 10.1.3.11/16; router 10.1.255.254\n";
+    assert!(report.text().contains(told), "{}", report.text());
     assert_eq!(addresses(&world, "web"), ["10.1.0.10/16"]);
     assert_eq!(addresses(&world, "web.db"), ["10.1.3.11/16"]);
 }
