@@ -6,6 +6,9 @@
 
 use super::ast::SyntaxError;
 
+/// Characters of a word that a complaint names.
+const FOUND_MAX: usize = 32;
+
 /// A place in the text.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'a> {
@@ -44,16 +47,53 @@ impl<'a> Cursor<'a> {
 
     /// A complaint at this place.
     pub(super) fn expected<T>(&self, what: impl Into<String>) -> Result<T, SyntaxError> {
-        let before = &self.text[..self.at];
-        let column = 1 + before.len() - before.rfind('\n').map_or(0, |nl| nl + 1);
-        Err(SyntaxError {
-            line: self.line(),
-            column,
-            expected: what.into(),
+        let mut after = *self;
+        after.skip();
+        if after.rest().starts_with("/*") {
+            let what = "`*/` somewhere after this, for the comment to end";
+            return after.complaint(what.to_owned());
+        }
+        self.complaint(what.into())
+    }
+
+    /// A complaint that names what stands at this place.
+    pub(super) fn instead<T>(&self, what: impl Into<String>) -> Result<T, SyntaxError> {
+        let mut after = *self;
+        after.skip();
+        let what = what.into();
+        after.expected(match after.found() {
+            Some(found) => format!("{what}, not `{found}`"),
+            None => format!("{what}, not the end of the script"),
         })
     }
 
-    /// Goes over white space and comments, line ends included.
+    /// The word that stands here, or the character where none does.
+    fn found(&self) -> Option<&'a str> {
+        let rest = self.rest();
+        let in_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        let end = rest.find(|c| !in_word(c)).unwrap_or(rest.len());
+        let end = match end {
+            0 => rest.chars().next()?.len_utf8(),
+            end => end.min(FOUND_MAX),
+        };
+        rest.get(..end)
+    }
+
+    /// What is missing at the end of a script is missing behind its last word.
+    fn complaint<T>(&self, expected: String) -> Result<T, SyntaxError> {
+        let mut before = &self.text[..self.at];
+        if self.rest().trim().is_empty() {
+            before = before.trim_end();
+        }
+        Err(SyntaxError {
+            line: 1 + before.matches('\n').count(),
+            column: 1 + before.len() - before.rfind('\n').map_or(0, |nl| nl + 1),
+            expected,
+        })
+    }
+
+    /// Goes over white space and comments, line ends included. It stays before a comment that does not end:
+    /// nothing can be read there.
     pub(super) fn skip(&mut self) {
         loop {
             let rest = self.rest();
@@ -61,8 +101,10 @@ impl<'a> Cursor<'a> {
             self.go(rest.len() - trimmed.len());
             if trimmed.starts_with("//") || trimmed.starts_with('#') {
                 self.go(trimmed.find('\n').unwrap_or(trimmed.len()));
-            } else if trimmed.starts_with("/*") {
-                self.go(trimmed.find("*/").map_or(trimmed.len(), |end| end + 2));
+            } else if let Some(comment) = trimmed.strip_prefix("/*")
+                && let Some(end) = comment.find("*/")
+            {
+                self.go(end + 4);
             } else {
                 return;
             }
@@ -106,7 +148,7 @@ impl<'a> Cursor<'a> {
         if self.eat(token) {
             Ok(())
         } else {
-            self.expected(format!("`{token}`"))
+            self.instead(format!("`{token}`"))
         }
     }
 
@@ -168,7 +210,7 @@ impl<'a> Cursor<'a> {
             Ok(n) => Ok(if negative { -n } else { n }),
             Err(_) => {
                 *self = start;
-                self.expected("a number")
+                self.instead("a number")
             }
         }
     }
@@ -193,7 +235,7 @@ impl<'a> Cursor<'a> {
             *self = after;
         }
         if whole.is_empty() && digits.is_empty() {
-            return start.expected("a time in seconds");
+            return start.instead("a time in seconds");
         }
         let micros: u64 = format!("{digits:0<6}")[..6].parse().unwrap_or(0);
         let whole = if whole.is_empty() {

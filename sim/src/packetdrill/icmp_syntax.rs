@@ -163,7 +163,7 @@ fn kind(cursor: &mut Cursor<'_>, ipv6: bool) -> Result<(u8, Codes), SyntaxError>
         None => {
             let names: Vec<&str> = table.iter().map(|(name, _, _)| *name).collect();
             let family = if ipv6 { "ICMPv6" } else { "ICMP" };
-            start.expected(format!(
+            start.instead(format!(
                 "a type of {family} ({} or type_N)",
                 names.join(", ")
             ))
@@ -185,7 +185,7 @@ fn code(cursor: &mut Cursor<'_>, codes: Codes) -> Result<u8, SyntaxError> {
         Some((_, number)) => Ok(*number),
         None => {
             let names: Vec<&str> = codes.iter().map(|(name, _)| *name).collect();
-            start.expected(format!(
+            start.instead(format!(
                 "a code of this type ({} or code_N)",
                 names.join(", ")
             ))

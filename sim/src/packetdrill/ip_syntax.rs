@@ -56,13 +56,13 @@ fn field(cursor: &mut Cursor<'_>, spec: &mut IpSpec) -> Result<(), SyntaxError> 
             let before = *cursor;
             let name = cursor.word();
             if !ecn(spec, name.unwrap_or_default()) {
-                return before.expected("noecn, ect0, ect1, ect01 or ce");
+                return before.instead("noecn, ect0, ect1, ect01 or ce");
             }
         }
         Some(name) => {
             taken(spec.ecn.is_some() || spec.ect01)?;
             if !ecn(spec, name) {
-                return start.expected(
+                return start.instead(
                     "`ttl`, `hlim`, `tos`, `class`, `dscp`, `ecn`, `flowlabel` or an ECN code point",
                 );
             }
@@ -106,7 +106,7 @@ fn dscp(cursor: &mut Cursor<'_>) -> Result<u8, SyntaxError> {
     };
     match known {
         Some(dscp) => Ok(dscp),
-        None => start.expected("0x00 to 0x3f, cs0 to cs7, af11 to af43, ef, voice-admit or le"),
+        None => start.instead("0x00 to 0x3f, cs0 to cs7, af11 to af43, ef, voice-admit or le"),
     }
 }
 

@@ -9,6 +9,10 @@ use super::wire;
 /// TCP options hold 40 bytes, so no packet has more of them (RFC 9293, section 3.1).
 const OPTIONS_MAX: usize = 40;
 
+/// What the dialect calls options, for a complaint.
+const KNOWN: &str = "nop, eol, mss, wscale, sackOK, sack, TS, FO, exp-FO, md5, AccECN0, AccECN1, exp-AccECN0, \
+                     exp-AccECN1, exp-tarr, gen-KIND or exp-EXID";
+
 /// Kinds that the dialect writes by name and that are compared by their bytes.
 const EXPERIMENTAL: u8 = 254;
 const MD5: u8 = 19;
@@ -55,7 +59,7 @@ fn list(cursor: &mut Cursor<'_>, tcp: &mut Tcp) -> Result<Vec<TcpOption>, Syntax
             return Ok(all);
         }
         if !cursor.eat(",") {
-            return cursor.expected("`,` or `>`");
+            return cursor.instead("`,` or `>`");
         }
     }
 }
@@ -114,7 +118,7 @@ fn option(cursor: &mut Cursor<'_>, tcp: &mut Tcp) -> Result<TcpOption, SyntaxErr
                 Ok(id) => experiment(id, hex(cursor)?),
                 Err(_) => return start.expected("exp-0000 to exp-ffff"),
             },
-            _ => return start.expected("a TCP option"),
+            _ => return start.instead(format!("a TCP option ({KNOWN})")),
         },
     })
 }

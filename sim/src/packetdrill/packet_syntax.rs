@@ -130,11 +130,16 @@ fn tcp(cursor: &mut Cursor<'_>, direction: Direction) -> Result<Tcp, SyntaxError
         }
         *cursor = probe;
     }
+    // On the packet's own line only a word that is none of these can follow.
+    cursor.skip_blanks();
+    if cursor.peek_raw().is_some_and(|c| c.is_ascii_alphabetic()) {
+        return cursor
+            .instead("`ack N`, `win N` and `urg N`, in this order, or the end of the packet");
+    }
     if tcp.window.is_none() && direction == Direction::In {
         return start.expected("a window (`win N`) in a packet to the stack");
     }
     // `<` opens options only on the packet's own line; on the next it is a time-less packet.
-    cursor.skip_blanks();
     let before = *cursor;
     if cursor.eat_raw("<") {
         option_syntax::options(cursor, &mut tcp)?;
@@ -243,7 +248,10 @@ fn flags(cursor: &mut Cursor<'_>) -> Result<u16, SyntaxError> {
                 let bit = |n: u32, flag| if n == 0 { 0 } else { flag };
                 bit(n & 1, flag::ECE) | bit(n & 2, flag::CWR) | bit(n & 4, flag::AE)
             }
-            _ => return start.expected("TCP flags out of FSRP.UEWA and 0 to 7, or -"),
+            _ => {
+                let what = "a packet: TCP flags out of FSRP.UEWA and 0 to 7, or -, or udp or icmp";
+                return start.instead(what);
+            }
         };
     }
     if count.is_some() && letters.contains(['E', 'W', 'A']) {
@@ -258,7 +266,7 @@ pub(super) fn word(cursor: &mut Cursor<'_>, wanted: &str) -> Result<(), SyntaxEr
     if cursor.word() == Some(wanted) {
         Ok(())
     } else {
-        start.expected(format!("`{wanted}`"))
+        start.instead(format!("`{wanted}`"))
     }
 }
 

@@ -157,9 +157,8 @@ fn time(cursor: &mut Cursor<'_>) -> Result<Time, SyntaxError> {
     }
     let relative = cursor.eat("+");
     if !relative && !matches!(cursor.peek(), Some('0'..='9' | '.')) {
-        return cursor.expected(
-            "a time (`1.5`, `+.1`, `1~2`, `+0~+1` or `*`): what stands here is of no event",
-        );
+        return cursor
+            .instead("an event, which begins with its time (`1.5`, `+.1`, `1~2`, `+0~+1` or `*`)");
     }
     let from = cursor.seconds()?;
     if !cursor.eat("~") {

@@ -103,11 +103,11 @@ fn a_mistake_is_told_with_line_and_column() {
     let wrong = |text: &str| parse(text, &[]).unwrap_err().to_string();
     assert_eq!(
         wrong("0 `x`\n+0 > Q 0:0(0)\n"),
-        "line 2, column 6: expected TCP flags out of FSRP.UEWA and 0 to 7, or -"
+        "line 2, column 6: expected a packet: TCP flags out of FSRP.UEWA and 0 to 7, or -, or udp or icmp, not `Q`"
     );
     assert_eq!(
         wrong("0 close(3) = -1 EFOO"),
-        "line 1, column 17: expected an error of errno(2)"
+        "line 1, column 17: expected an error of errno(2), not `EFOO`"
     );
     assert!(wrong("--mtu=x\n").contains("--mtu=BYTES"));
     assert!(wrong("0 `never closed").contains("`"));
@@ -212,6 +212,74 @@ fn every_form_of_an_option_is_understood() {
         let text = format!("+0 > . 1:1(0) ack 1 <{wrong}>");
         assert!(parse(&text, &[]).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn a_misspelt_word_is_named_at_its_line_and_column() {
+    let first = "0 `a`\n";
+    for (line, column, told) in [
+        (
+            "+0 < S 0:0(0) wind 100",
+            15,
+            "`win N` and `urg N`, in this order, or the end of the packet, not `wind`",
+        ),
+        ("+0 > . 1:1(0) akc 1", 15, "not `akc`"),
+        ("+0 > . 1:1(0) win 5 ack 1", 21, "not `ack`"),
+        ("+0 > . 1:1(0) ack one", 19, "a number, not `one`"),
+        (
+            "+0 > . 1:1(0) ack 1 <mss 1460,sackok>",
+            31,
+            "exp-EXID), not `sackok`",
+        ),
+        (
+            "+0 > . 1:1(0) ack 1 <mss 1460 sackOK>",
+            31,
+            "`,` or `>`, not `sackOK`",
+        ),
+        ("+0 > X. 1:1(0) ack 1", 6, "or -, or udp or icmp, not `X`"),
+        ("+0 > [etc0] . 1:1(0)", 7, "an ECN code point, not `etc0`"),
+        ("+0 > . 1;1(0)", 9, "`:`, not `;`"),
+        (
+            "+0 > . 1:1(0) ack",
+            18,
+            "a number, not the end of the script",
+        ),
+        (
+            "+0 < icmp unreachable port_unreachible",
+            23,
+            "code_N), not `port_unreachible`",
+        ),
+        ("+0 close(3) = -1 EBAAD", 18, "errno(2), not `EBAAD`"),
+        ("close(3) = 0", 1, "not `close`"),
+    ] {
+        let error = parse(&format!("{first}{line}"), &[]).unwrap_err();
+        assert_eq!((error.line, error.column), (2, column), "{line}: {error}");
+        assert!(error.expected.ends_with(told), "{line}: {error}");
+    }
+}
+
+#[test]
+fn a_comment_that_does_not_end_is_told_where_it_begins() {
+    for text in [
+        "/* what this is about\n0 `a`\n",
+        "0 `a`\n  /* the rest\n+0 `b`\n",
+        "0 > . 1:1(0) /* why ack 1\n+0 `b`\n",
+        "0 close(3 /* it ) = 0\n",
+        "0 `a`\n/*/\n",
+        "--mtu=1500 /*\n0 `a`\n",
+    ] {
+        let error = parse(text, &[]).unwrap_err();
+        let before = &text[..text.find("/*").unwrap()];
+        let column = before.len() - before.rfind('\n').map_or(0, |nl| nl + 1) + 1;
+        let line = 1 + before.matches('\n').count();
+        assert_eq!(
+            (error.line, error.column),
+            (line, column),
+            "{text}: {error}"
+        );
+        assert!(error.expected.starts_with("`*/`"), "{text}: {error}");
+    }
+    assert!(parse("/**/ 0 `a` /* * / */\n", &[]).is_ok());
 }
 
 #[test]

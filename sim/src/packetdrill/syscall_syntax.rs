@@ -85,7 +85,7 @@ fn errno(cursor: &mut Cursor<'_>) -> Result<Option<Errno>, SyntaxError> {
         "EWOULDBLOCK" => Ok(Some(Errno::EWOULDBLOCK)),
         name => match Errno::from_name(name) {
             Some(errno) => Ok(Some(errno)),
-            None => start.expected("an error of errno(2)"),
+            None => start.instead("an error of errno(2)"),
         },
     }
 }
@@ -104,7 +104,7 @@ fn items(cursor: &mut Cursor<'_>, end: &str, depth: usize) -> Result<Vec<Arg>, S
             return Ok(all);
         }
         if !cursor.eat(",") {
-            return cursor.expected(format!("`,` or `{end}`"));
+            return cursor.instead(format!("`,` or `{end}`"));
         }
     }
 }
@@ -171,7 +171,7 @@ fn fields(cursor: &mut Cursor<'_>, depth: usize) -> Result<Vec<Field>, SyntaxErr
             return Ok(all);
         }
         if !cursor.eat(",") {
-            return cursor.expected("`,` or `}`");
+            return cursor.instead("`,` or `}`");
         }
     }
 }
