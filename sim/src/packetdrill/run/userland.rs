@@ -122,13 +122,44 @@ fn pipeline<S: Stack>(stack: &mut S, now: Instant, text: &str) -> Result<String,
                 security_associations(stack, now, &output)?;
                 String::new()
             }
-            // Everything a module would bring is in the emulated kernel.
-            ["kldstat" | "kldload" | "kldunload", ..] | ["true"] => String::new(),
+            [tool @ ("kldstat" | "kldload" | "kldunload"), arguments @ ..] => {
+                kld(tool, arguments)?;
+                String::new()
+            }
+            ["true"] => String::new(),
             ["false"] => return Err("false".into()),
             _ => return Err(format!("no such command here: {}", stage.trim())),
         };
     }
     Ok(output)
+}
+
+/// The modules whose function the emulated kernel has: their files and how `kldstat -m` knows them.
+const MODULES: [(&str, &str); 3] = [
+    ("tcpmd5", "tcpmd5"),
+    ("cc_cubic", "cubic"),
+    ("cc_newreno", "newreno"),
+];
+
+/// `kldload`, `kldstat` and `kldunload` of modules. What the kernel has is there from the beginning and stays;
+/// what it has not is no file, as a script that goes on without it would be judged by another kernel than it
+/// asks for.
+fn kld(tool: &str, arguments: &[&str]) -> Result<(), String> {
+    let name = |word: &&str| !word.starts_with('-');
+    for module in arguments.iter().copied().filter(name) {
+        let file = module.strip_suffix(".ko").unwrap_or(module);
+        let known = |(known, of): &(&str, &str)| match tool {
+            "kldstat" => module == *of || module == *known,
+            _ => file == *known,
+        };
+        if !MODULES.iter().any(known) {
+            return Err(match tool {
+                "kldload" => format!("kldload: can't load {module}: No such file or directory"),
+                _ => format!("{tool}: can't find {module}: No such file or directory"),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Sets variables, `name=value` each. Reading one would print what nobody judges.
@@ -264,6 +295,10 @@ mod tests {
             "false && false || true",
             "echo 'a b' | grep -q 'b'",
             "sleep 1.5",
+            "kldstat -q -m tcpmd5 || kldload tcpmd5",
+            "kldload -n tcpmd5.ko cc_cubic",
+            "kldstat -q -m newreno && kldunload cc_newreno",
+            "kldstat -q -m rack || true",
         ] {
             assert_eq!(failure(command), None, "{command}");
         }
@@ -278,6 +313,13 @@ mod tests {
             ("sleep soon", "no time"),
             ("ifconfig tun0 down", "no such command"),
             ("rm -rf /", "no such command"),
+            (
+                "kldload tcp_rack",
+                "kldload: can't load tcp_rack: No such file or directory",
+            ),
+            ("kldload tcpmd5 tcp_bbr", "can't load tcp_bbr"),
+            ("kldstat -q -m rack", "kldstat: can't find rack"),
+            ("kldunload tcp_rack", "kldunload: can't find tcp_rack"),
         ] {
             let told = failure(command).unwrap_or_else(|| panic!("{command} succeeds"));
             assert!(told.contains(why), "{command}: {told}");
