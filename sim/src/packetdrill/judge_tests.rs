@@ -265,6 +265,63 @@ fn a_timestamp_is_judged_where_the_script_names_its_tick() {
 }
 
 #[test]
+fn a_wrong_time_is_told_with_how_far_it_is_off_and_both_moments() {
+    let told = |line: &str, old: &str, new: &str| {
+        let failure = outcome(&altered(SERVER, line, old, new).1).failure.unwrap();
+        let side = |text: Option<String>| text.unwrap_or_default();
+        (failure.what, side(failure.expected), side(failure.seen))
+    };
+    let all = |what: &str, expected: &str, seen: &str| {
+        (what.to_owned(), expected.to_owned(), seen.to_owned())
+    };
+    let ack = "ack 51 win";
+    assert_eq!(
+        told(ack, "+0.04", "+0.0375"),
+        all(
+            "wrong time: the packet comes 2.5 ms late; 1 ms are tolerated",
+            "at 0.437500 s",
+            "at 0.440000 s"
+        )
+    );
+    assert_eq!(
+        told(ack, "+0.04", "+1~+2"),
+        all(
+            "wrong time: the packet comes 960 ms early; 1 ms are tolerated",
+            "from 1.400000 s to 2.400000 s",
+            "at 0.440000 s"
+        )
+    );
+    assert_eq!(
+        told("accept", "0.30", "0.25"),
+        all(
+            "wrong time: accept returns 50 ms late; 1 ms are tolerated",
+            "at 0.250000 s",
+            "at 0.300000 s"
+        )
+    );
+    assert_eq!(
+        told("+0.10 < F.", "+0.10", "0.41"),
+        all(
+            "wrong time: its turn comes 30 ms late; 1 ms are tolerated",
+            "at 0.410000 s",
+            "at 0.440000 s"
+        )
+    );
+    let script = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0.5 > S 0:0(0) win 1\n";
+    let failure = outcome(script).failure.unwrap();
+    assert_eq!(failure.what, "no packet came; expected at 0.500000 s");
+    assert_eq!(failure.seen.unwrap(), "nothing until 120.500000 s");
+    let open = outcome(&script.replace("+0.5", "*")).failure.unwrap();
+    assert_eq!(open.what, "no packet came; expected from 0.000000 s on");
+    let script = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 bind(3, ..., ...) = 0\n\
+                  +0 listen(3, 1) = 0\n+0...0.2 accept(3, ..., ...) = 4\n";
+    let failure = outcome(script).failure.unwrap();
+    assert_eq!(failure.what, "accept does not return");
+    assert_eq!(failure.expected.unwrap(), "at 0.200000 s");
+    assert_eq!(failure.seen.unwrap(), "nothing until 120.000000 s");
+}
+
+#[test]
 fn a_failure_shows_both_packets_with_carets_and_those_before() {
     let (_, text) = altered(SERVER, DATA, "win 1027", "win 1");
     let outcome = outcome(&text);

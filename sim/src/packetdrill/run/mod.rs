@@ -45,6 +45,9 @@ pub use crate::net::pcapng::Way;
 /// How long the runner waits for what a script demands, beyond its time.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// The end of the time that `*` leaves.
+const FOREVER: Instant = Instant::from_nanos(u64::MAX);
+
 /// Packets before a failure that are told with it.
 const HISTORY: usize = 6;
 
@@ -304,7 +307,7 @@ impl<'a, S: Stack> Run<'a, '_, S> {
         match time {
             Time::Absolute(at) => (UPTIME.after(us(at)), UPTIME.after(us(at))),
             Time::Relative(span) => (self.last.after(us(span)), self.last.after(us(span))),
-            Time::Any => (self.now, Instant::from_nanos(u64::MAX)),
+            Time::Any => (self.now, FOREVER),
             Time::AbsoluteRange(a, b) => (UPTIME.after(us(a)), UPTIME.after(us(b))),
             Time::RelativeRange(a, b) => (self.last.after(us(a)), self.last.after(us(b))),
         }
@@ -386,8 +389,7 @@ impl<'a, S: Stack> Run<'a, '_, S> {
     fn wait_for(&mut self, event: &Event) -> Result<(), Failure> {
         let (from, to) = self.window(event.time);
         if self.now > to.after(self.tolerance(from)) {
-            return Err(Failure::at(event.line, "its time has passed")
-                .with(self.clock(from), self.clock(self.now)));
+            return Err(self.mistimed(event.line, "its turn comes", (from, to), self.now));
         }
         self.advance(from)
     }

@@ -6,7 +6,9 @@ use super::flow::Flow;
 use super::judge::TimestampRule;
 use super::stack::Stack;
 use super::written::{self, Written};
-use super::{Failure, PATIENCE, Run, Sleeping, UPTIME, Way, assert, icmp, judge, names, userland};
+use super::{
+    FOREVER, Failure, PATIENCE, Run, Sleeping, UPTIME, Way, assert, icmp, judge, names, userland,
+};
 use crate::errno::Errno;
 use crate::packetdrill::ast::{
     Action, Arg, Assertion, Body, Direction, Event, Packet, Syscall, Time,
@@ -124,12 +126,16 @@ impl<'a, S: Stack> Run<'a, '_, S> {
             self.pump()?;
             while self.sent.is_empty() {
                 if !self.advance_once(to.after(PATIENCE))? {
-                    let mut seen = format!("nothing until {}", self.clock(self.now));
+                    let until = match to {
+                        FOREVER => self.now,
+                        to => to.after(PATIENCE),
+                    };
+                    let mut seen = format!("nothing until {} s", self.clock(until));
                     if others > 0 {
                         seen += &format!(", {others} of other connections");
                     }
-                    return Err(Failure::at(event.line, "no packet came")
-                        .with(judge::expected(packet), seen));
+                    let what = format!("no packet came; expected {}", self.span(from, to));
+                    return Err(Failure::at(event.line, what).with(judge::expected(packet), seen));
                 }
             }
             let Some((at, frame)) = self.sent.pop_front() else {
@@ -141,7 +147,7 @@ impl<'a, S: Stack> Run<'a, '_, S> {
             others += 1;
         };
         self.judge(event, packet, &frame)?;
-        self.judge_time(event.line, (from, to), at)
+        self.judge_time(event.line, "the packet comes", (from, to), at)
     }
 
     /// Whether a packet of the stack is of the connection under test; the first one opens it where none is.
@@ -182,6 +188,7 @@ impl<'a, S: Stack> Run<'a, '_, S> {
     fn judge_time(
         &self,
         line: usize,
+        thing: &str,
         (from, to): (Instant, Instant),
         at: Instant,
     ) -> Result<(), Failure> {
@@ -190,13 +197,39 @@ impl<'a, S: Stack> Run<'a, '_, S> {
         if !early && at <= to.after(tolerance) {
             return Ok(());
         }
-        let what = format!("wrong time, beyond {} us", tolerance.as_micros());
-        let wanted = if from == to {
-            self.clock(from)
+        Err(self.mistimed(line, thing, (from, to), at))
+    }
+
+    /// A failure over the moment of something that could be between two, and a tolerance apart.
+    pub(super) fn mistimed(
+        &self,
+        line: usize,
+        thing: &str,
+        (from, to): (Instant, Instant),
+        at: Instant,
+    ) -> Failure {
+        let (off, way) = if at < from {
+            (from.since(at), "early")
         } else {
-            format!("{} to {}", self.clock(from), self.clock(to))
+            (at.since(to), "late")
         };
-        Err(Failure::at(line, what).with(wanted, self.clock(at)))
+        let tolerance = milliseconds(self.tolerance(from));
+        let what = format!(
+            "wrong time: {thing} {} ms {way}; {tolerance} ms are tolerated",
+            milliseconds(off)
+        );
+        Failure::at(line, what).with(self.span(from, to), self.span(at, at))
+    }
+
+    /// A moment, or the two that something must be between, since the script began.
+    fn span(&self, from: Instant, to: Instant) -> String {
+        if to == FOREVER {
+            format!("from {} s on", self.clock(from))
+        } else if from == to {
+            format!("at {} s", self.clock(from))
+        } else {
+            format!("from {} s to {} s", self.clock(from), self.clock(to))
+        }
     }
 
     fn begin_call(&mut self, event: &Event, call: &'a Syscall) -> Result<(), Failure> {
@@ -253,16 +286,19 @@ impl<'a, S: Stack> Run<'a, '_, S> {
         let (result, written) = self.program.answer(call, &returned);
         self.listening |= call.name == "listen" && result.is_ok();
         self.judge_call(line, call, result, &written)?;
-        self.judge_time(line, (ends, ends), self.now)
+        let thing = format!("{} returns", call.name);
+        self.judge_time(line, &thing, (ends, ends), self.now)
     }
 
     /// Waits until a sleeping call has returned.
     pub(super) fn finish_call(&mut self) -> Result<(), Failure> {
         let limit = self.now.after(PATIENCE);
         while let Some(sleeping) = &self.sleeping {
-            let line = sleeping.line;
+            let (line, ends, name) = (sleeping.line, sleeping.ends, &sleeping.call.name);
             if !self.advance_once(limit)? {
-                return Err(Failure::at(line, "the call does not return"));
+                let seen = format!("nothing until {} s", self.clock(limit));
+                return Err(Failure::at(line, format!("{name} does not return"))
+                    .with(self.span(ends, ends), seen));
             }
         }
         Ok(())
@@ -337,6 +373,13 @@ fn from_script(flow: &Flow, body: FrameBody) -> Frame {
         flow_label: 0,
         body,
     }
+}
+
+/// A span in milliseconds, with as many decimals as it has.
+fn milliseconds(span: Duration) -> String {
+    let us = span.as_micros();
+    let text = format!("{}.{:03}", us / 1_000, us % 1_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn unnamed(line: usize) -> Failure {
