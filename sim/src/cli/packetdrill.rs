@@ -50,7 +50,7 @@ pub(super) struct Args {
     /// nplab's tool on FreeBSD tolerates 5.
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
     tolerance_percent: u32,
-    /// Print the counts only, not each failure.
+    /// Print the counts only, not each failure and what scripts declare not fatal.
     #[arg(long, short)]
     quiet: bool,
 }
@@ -125,6 +125,9 @@ pub(super) fn run(args: &Args) -> Result<u8, String> {
         let told = |v: Verdict| matches!(v, Verdict::Failed | Verdict::Invalid);
         for one in reports.iter().filter(|r| !args.quiet && told(r.verdict)) {
             say(&format!("{}\n", report::describe(one)))?;
+        }
+        for one in reports.iter().filter(|r| !args.quiet && r.warnings > 0) {
+            say(&format!("{}\n", report::describe_not_fatal(one)))?;
         }
         say(&report::table(&reports))?;
         if form.is_some() {

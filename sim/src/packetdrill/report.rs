@@ -2,6 +2,7 @@
 //! What came of many scripts, for people and for machines: the table by folder, failures at their lines,
 //! JUnit and JSON.
 
+use super::run::Failure;
 use super::suite::{Report, Verdict};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -146,20 +147,37 @@ pub fn describe(report: &Report) -> String {
             out += &format!("    {:8}  {:before$}^\n", "", "");
         }
     }
-    if let Some(expected) = &report.expected {
-        out += &format!("    expected  {expected}\n");
-    }
-    if let Some(seen) = &report.seen {
-        out += &format!("    seen      {seen}\n");
-    }
-    if !report.marks.is_empty() {
-        out += &format!("    {:8}  {}\n", "", report.marks);
-    }
+    out += &sides(&report.expected, &report.seen, &report.marks);
     for (index, packet) in report.before.iter().enumerate() {
         let label = if index == 0 { "before" } else { "" };
         out += &format!("    {label:8}  {packet}\n");
     }
     out
+}
+
+/// Both sides of a failure, with carets at what differs.
+fn sides(expected: &Option<String>, seen: &Option<String>, marks: &str) -> String {
+    let marks = Some(marks).filter(|marks| !marks.is_empty());
+    let rows = [
+        ("expected", expected.as_deref()),
+        ("seen", seen.as_deref()),
+        ("", marks),
+    ];
+    let rows = rows
+        .into_iter()
+        .filter_map(|(name, text)| Some((name, text?)));
+    rows.map(|(name, text)| format!("    {name:8}  {text}\n"))
+        .collect()
+}
+
+/// What the script declares not fatal, each failure at its line.
+pub fn describe_not_fatal(report: &Report) -> String {
+    let script = report.script.display();
+    let one = |fault: &Failure| {
+        let head = format!("{script}:{}: not fatal: {}\n", fault.line, fault.what);
+        head + &sides(&fault.expected, &fault.seen, &fault.marks)
+    };
+    report.not_fatal.iter().map(one).collect()
 }
 
 /// All reports with their counts, as `docs/packetdrill.md` describes it.

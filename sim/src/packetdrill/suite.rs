@@ -64,8 +64,10 @@ pub struct Report {
     pub marks: String,
     /// The last packets before, oldest first: time, direction, packet.
     pub before: Vec<String>,
-    /// Failures that the script declares not fatal.
+    /// How many failures there are that the script declares not fatal.
     pub warnings: usize,
+    /// These failures.
+    pub not_fatal: Vec<Failure>,
     /// Virtual microseconds that it took.
     pub virtual_us: u64,
     /// How often it was run.
@@ -89,6 +91,7 @@ impl Report {
             marks: String::new(),
             before: Vec::new(),
             warnings: 0,
+            not_fatal: Vec::new(),
             virtual_us: 0,
             runs: 0,
             moves: 0,
@@ -227,6 +230,7 @@ pub fn run_one<R: RunScript>(how: &R, path: &Path, settings: &Settings) -> Repor
                 (true, true) => Verdict::FailedAsExpected,
             };
             report.warnings = outcome.warnings.len();
+            report.not_fatal = outcome.warnings;
             report.virtual_us = outcome.took.as_micros();
             (report.runs, report.moves) = (outcome.runs, outcome.moves);
             if let Some(failure) = outcome.failure {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 use super::ast::Script;
-use super::report::{all_valid, all_well, count, describe, json, junit, table};
+use super::report::{all_valid, all_well, count, describe, describe_not_fatal, json, junit, table};
 use super::run::emulated::Emulated;
 use super::run::moved::RunScript;
 use super::run::{Manner, Outcome, Watch};
@@ -21,6 +21,7 @@ fn report(script: &str, verdict: Verdict) -> Report {
         marks: "^".into(),
         before: vec!["0.000000 < S 0:0(0)".into()],
         warnings: 0,
+        not_fatal: Vec::new(),
         virtual_us: 1_500_000,
         runs: 1,
         moves: 0,
@@ -79,6 +80,45 @@ fn a_failure_is_told_at_its_line_with_both_sides() {
 }
 
 #[test]
+fn faults_that_a_script_declares_not_fatal_are_told_each() {
+    let text = "--non_fatal=packet,syscall\n0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n\
+                +0 bind(3, ..., ...) = 0\n+0 listen(3, 1) = 7\n+0 < S 0:0(0) win 9 <mss 1460>\n\
+                +0 > S. 0:0(0) ack 1 win 9 <mss 1460>\n";
+    let root = folder("not-fatal", &[("x.pkt", text.as_bytes())]);
+    let report = run_one(
+        &Emulated { seed: 1 },
+        &root.join("x.pkt"),
+        &Settings::default(),
+    );
+    std::fs::remove_dir_all(&root).unwrap();
+    assert_eq!((report.verdict, report.warnings), (Verdict::Passed, 2));
+    let told = describe_not_fatal(&report);
+    let script = root.join("x.pkt");
+    let script = script.display();
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines.len(), 7, "{told}");
+    assert_eq!(
+        lines[0],
+        format!("{script}:4: not fatal: listen returns otherwise")
+    );
+    assert_eq!(lines[1], "    expected  listen(...) = 7");
+    assert_eq!(lines[2], "    seen      listen(...) = 0");
+    assert_eq!(
+        lines[3],
+        format!("{script}:6: not fatal: packet differs: window")
+    );
+    let json = json(&[report]);
+    let second = &json["reports"][0]["not_fatal"][1];
+    assert_eq!(
+        (&second["line"], &second["differs"][0]),
+        (&6.into(), &"window".into())
+    );
+    let mut names: Vec<&String> = second.as_object().unwrap().keys().collect();
+    names.sort();
+    assert_eq!(names, ["differs", "expected", "line", "seen", "what"]);
+}
+
+#[test]
 fn junit_escapes_what_packets_contain() {
     let xml = junit(&some());
     assert!(xml.contains("R &lt;&amp;&gt; 0:0(0)"));
@@ -105,7 +145,7 @@ fn json_has_the_fields_that_its_document_names() {
             "{name} is not documented"
         );
     }
-    assert_eq!(names.len(), 14);
+    assert_eq!(names.len(), 15);
 }
 
 /// A folder of this test's own with these files.

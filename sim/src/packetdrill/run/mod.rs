@@ -36,6 +36,7 @@ use crate::time::{Duration, Instant};
 use calls::Program;
 use flow::Flow;
 use judge::Comparison;
+use serde::Serialize;
 use stack::{Happened, MakeStack, Stack};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -55,7 +56,7 @@ const HISTORY: usize = 6;
 const UPTIME: Instant = Instant::from_nanos(1_000_000_000_000);
 
 /// A script was not fulfilled: where and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
     /// Line of the script.
     pub line: usize,
@@ -68,6 +69,7 @@ pub struct Failure {
     /// The fields in which a packet differs.
     pub differs: Vec<&'static str>,
     /// Carets below `seen` at what differs; empty where nothing can be pointed at.
+    #[serde(skip)]
     pub marks: Box<str>,
 }
 
