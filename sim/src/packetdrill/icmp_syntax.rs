@@ -138,6 +138,26 @@ pub(super) fn icmp(cursor: &mut Cursor<'_>, options: &Options) -> Result<Icmp, S
     Ok(icmp)
 }
 
+/// A type and a code as scripts write them, `icmp unreachable frag_needed`; by their numbers where they have no
+/// name.
+pub(super) fn name(kind: u8, code: u8, ipv6: bool) -> String {
+    let (family, table): (_, &[(&str, u8, Codes)]) = match ipv6 {
+        true => ("icmpv6", &V6),
+        false => ("icmp", &V4),
+    };
+    let known = table.iter().find(|(_, number, _)| *number == kind);
+    let (kind, codes) = match known {
+        Some((name, _, codes)) => ((*name).to_owned(), *codes),
+        None => (format!("type_{kind}"), &[] as Codes),
+    };
+    let code = match codes.iter().find(|(_, number)| *number == code) {
+        Some((name, _)) => format!(" {name}"),
+        None if code == 0 => String::new(),
+        None => format!(" code_{code}"),
+    };
+    format!("{family} {kind}{code}")
+}
+
 fn check_mtu(start: &Cursor<'_>, icmp: &Icmp, ipv6: bool) -> Result<(), SyntaxError> {
     let needs = ipv6 && matches!(icmp.kind, 2 | ROUTER_ADVERTISEMENT);
     match icmp.mtu {

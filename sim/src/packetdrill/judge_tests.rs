@@ -331,18 +331,83 @@ fn a_failure_shows_both_packets_with_carets_and_those_before() {
     assert_eq!(*failure.marks, format!("{}^^^^^^^^", " ".repeat(at)));
     assert!(failure.expected.unwrap().contains("win 1 <"));
     assert_eq!(failure.differs, ["window"]);
-    let sides: Vec<&str> = before.iter().map(|packet| &packet[..13]).collect();
     assert_eq!(
-        sides,
+        before,
         [
-            "0.200000 < WE",
-            "0.200000 > ES",
-            "0.300000 < . ",
-            "0.300000 > P."
+            "0.200000 < SEW 0:0(0) win 65535 <mss 1460,nop,wscale 7,sackOK,TS val 100 ecr 0>",
+            "0.200000 > (ttl 33) SE. 0:0(0) ack 1 win 65535 <mss 1460,nop,wscale 6,sackOK,TS val 10 ecr 100>",
+            "0.300000 < . 1:1(0) ack 1 win 514 <nop,nop,TS val 200 ecr 10>",
+            "0.300000 > (ttl 33, ecn ect0) P. 1:101(100) ack 1 win 1027 <nop,nop,TS val 110 ecr 200>",
         ]
     );
-    assert!(before[1].contains("ES. 0:0(0) ack 1 win 65535"));
-    assert!(before[2].contains("ack 1 win 514 <nop,nop,TS val 200 ecr 10>"));
+}
+
+#[test]
+fn packets_before_a_failure_keep_their_marks_their_icmp_and_their_ports() {
+    let script = SERVER
+        .replace("IP_TTL, [33]", "IP_TTL, [64]")
+        .replace("ttl 33", "ttl 64")
+        .replace(
+            "+0.10 < P. 1:51(50)",
+            "+0.10 < [ce] P. 1:51(50)",
+        )
+        .replace(
+            "+0.00 ioctl(4, FIONREAD, [50]) = 0",
+            "+0.00 < icmp unreachable frag_needed mtu 1400 [101:201(100)]\n+0.00 ioctl(4, FIONREAD, [9]) = 0",
+        );
+    let before = outcome(&script).before;
+    let last = &before[before.len() - 3..];
+    assert!(
+        last[0].starts_with("0.300000 > [ect0] P. 1:101(100) ack 1"),
+        "{last:?}"
+    );
+    assert!(
+        last[1].starts_with("0.400000 < [ce] P. 1:51(50) ack 101"),
+        "{last:?}"
+    );
+    let icmp = "0.400000 < icmp unreachable frag_needed mtu 1400 [101:201(100)]";
+    assert_eq!(last[2], icmp);
+    let named = DATAGRAMS
+        .replace("udp (64)", "udp 1 > 2 (64)")
+        .replace("udp (10)", "udp 2 > 1 (11)");
+    let before = outcome(&named).before;
+    assert_eq!(
+        before,
+        [
+            "0.000000 > (ttl 7, dscp 0x0a) udp 1 > 2 (64)",
+            "0.500000 < udp 2 > 1 (11)"
+        ]
+    );
+}
+
+#[test]
+fn carets_stand_below_the_option_that_is_wrong() {
+    let below = |line: &str, old: &str, new: &str| {
+        let failure = outcome(&altered(SERVER, line, old, new).1).failure.unwrap();
+        let seen = failure.seen.unwrap();
+        let marks = failure.marks.chars().chain(std::iter::repeat(' '));
+        let marked = seen.chars().zip(marks).filter(|(_, mark)| *mark == '^');
+        marked.map(|(c, _)| c).collect::<String>()
+    };
+    assert_eq!(below(SYN_ACK, "mss 1460", "mss 1461"), "mss 1460");
+    assert_eq!(
+        below(SYN_ACK, "nop,wscale 6,", "wscale 6,nop,"),
+        "nopwscale 6"
+    );
+    assert_eq!(below(SYN_ACK, "sackOK,", "nop,nop,"), "sackOK");
+    assert_eq!(
+        below(
+            SYN_ACK,
+            "TS val 10 ecr 100>",
+            "TS val 10 ecr 100,nop,nop,nop,nop>"
+        ),
+        ">"
+    );
+    assert_eq!(below(DATA, "ecr 200", "ecr 201"), "TS val 110 ecr 200");
+    assert_eq!(below(SYN_ACK, "ttl 33", "ttl 34, ecn noecn"), "ttl 33");
+    let bytes = "<0101080a0000000000000000>";
+    let failure = outcome(&altered(SERVER, DATA, "<nop,nop,TS val 20 ecr 200>", bytes).1).failure;
+    assert!(failure.unwrap().seen.unwrap().contains(" <0101080a"));
 }
 
 proptest::proptest! {

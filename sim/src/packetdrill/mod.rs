@@ -9,8 +9,12 @@ mod ip_syntax;
 #[cfg(test)]
 mod judge_tests;
 mod option_syntax;
+mod option_text;
 mod options_syntax;
 mod packet_syntax;
+mod packet_text;
+#[cfg(test)]
+mod packet_text_tests;
 pub mod parser;
 #[cfg(test)]
 mod parser_tests;

@@ -14,15 +14,19 @@ const KNOWN: &str = "nop, eol, mss, wscale, sackOK, sack, TS, FO, exp-FO, md5, A
                      exp-AccECN1, exp-tarr, gen-KIND or exp-EXID";
 
 /// Kinds that the dialect writes by name and that are compared by their bytes.
-const EXPERIMENTAL: u8 = 254;
-const MD5: u8 = 19;
-const ACC_ECN_0: u8 = 172;
-const ACC_ECN_1: u8 = 174;
+pub(super) const EXPERIMENTAL: u8 = 254;
+pub(super) const MD5: u8 = 19;
+pub(super) const ACC_ECN_0: u8 = 172;
+pub(super) const ACC_ECN_1: u8 = 174;
 
 /// Experiment identifiers of the older forms (nplab's `tcp.h`).
-const ACC_ECN_0_EXID: u16 = 0xacc0;
-const ACC_ECN_1_EXID: u16 = 0xacc1;
-const TARR_EXID: u16 = 0x00ac;
+pub(super) const ACC_ECN_0_EXID: u16 = 0xacc0;
+pub(super) const ACC_ECN_1_EXID: u16 = 0xacc1;
+pub(super) const TARR_EXID: u16 = 0x00ac;
+
+/// The counters of the two forms of accurate ECN, in their order (RFC 9768, section 3.2.3).
+pub(super) const COUNTERS_0: [&str; 3] = ["ee0b", "eceb", "ee1b"];
+pub(super) const COUNTERS_1: [&str; 3] = ["ee1b", "eceb", "ee0b"];
 
 /// Parses options, from behind their `<` to their `>`.
 pub(super) fn options(cursor: &mut Cursor<'_>, tcp: &mut Tcp) -> Result<(), SyntaxError> {
@@ -92,10 +96,10 @@ fn option(cursor: &mut Cursor<'_>, tcp: &mut Tcp) -> Result<TcpOption, SyntaxErr
         "FO" => TcpOption::FastOpen(hex(cursor)?),
         "exp-FO" | "EXP-FO" => TcpOption::FastOpenExperimental(hex(cursor)?),
         "md5" => md5(cursor)?,
-        "AccECN0" => TcpOption::Raw(ACC_ECN_0, counters(cursor, ["ee0b", "eceb", "ee1b"])?),
-        "AccECN1" => TcpOption::Raw(ACC_ECN_1, counters(cursor, ["ee1b", "eceb", "ee0b"])?),
-        "exp-AccECN0" => experiment(ACC_ECN_0_EXID, counters(cursor, ["ee0b", "eceb", "ee1b"])?),
-        "exp-AccECN1" => experiment(ACC_ECN_1_EXID, counters(cursor, ["ee1b", "eceb", "ee0b"])?),
+        "AccECN0" => TcpOption::Raw(ACC_ECN_0, counters(cursor, COUNTERS_0)?),
+        "AccECN1" => TcpOption::Raw(ACC_ECN_1, counters(cursor, COUNTERS_1)?),
+        "exp-AccECN0" => experiment(ACC_ECN_0_EXID, counters(cursor, COUNTERS_0)?),
+        "exp-AccECN1" => experiment(ACC_ECN_1_EXID, counters(cursor, COUNTERS_1)?),
         "exp-tarr" => {
             let rate = if cursor.peek().is_some_and(|c| c.is_ascii_digit()) {
                 let start = *cursor;

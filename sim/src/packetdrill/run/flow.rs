@@ -5,6 +5,7 @@
 //! it writes timestamps as it likes, though the stack draws an offset. Both are learned from the
 //! first packet that shows them. The remote side's numbers are the script's own.
 
+use super::read::REASON_MAGIC;
 use crate::packetdrill::ast::{self, TcpOption, flag};
 use crate::packetdrill::wire::{Frame, Segment};
 use std::collections::BTreeMap;
@@ -62,6 +63,25 @@ impl Flow {
         matches!(packet.body, ast::Body::Icmp(_)) || *self.named.get_or_insert(ports) == ports
     }
 
+    /// The ports of a packet as the script names them: not at all, where it names none for this connection. Those
+    /// of another connection are told as they are.
+    pub(super) fn ports_of(&self, frame: &Frame, way: ast::Direction) -> Option<(u16, u16)> {
+        let (source, destination) = frame.ends()?;
+        let (local, remote) = match way {
+            ast::Direction::In => (destination, source),
+            ast::Direction::Out => (source, destination),
+        };
+        let (ours, theirs) = match (local, remote) == (self.local, self.remote) {
+            true => self.named.filter(|named| *named != (0, 0))?,
+            false if self.local.port() == 0 => return None,
+            false => (local.port(), remote.port()),
+        };
+        Some(match way {
+            ast::Direction::In => (theirs, ours),
+            ast::Direction::Out => (ours, theirs),
+        })
+    }
+
     /// Learns from a packet that the stack sent and the script expects here.
     pub fn learn(&mut self, expected: &ast::Tcp, seen: &Segment) {
         // An unjudged number is that of a new connection between the same ends.
@@ -94,6 +114,11 @@ impl Flow {
     /// A sequence number of the stack's side on the wire.
     pub fn script_seq(&self, seq: u32) -> u32 {
         seq.wrapping_add(self.isn())
+    }
+
+    /// A sequence number of the stack's side as the script counts it.
+    pub fn counted(&self, wire: u32) -> u32 {
+        wire.wrapping_sub(self.isn())
     }
 
     fn isn(&self) -> u32 {
@@ -182,9 +207,6 @@ impl Flow {
 pub fn data(tcp: &ast::Tcp) -> Vec<u8> {
     match tcp.reason {
         None => vec![0; tcp.len as usize],
-        Some((code, pen)) => {
-            let magic: [u8; 2] = [0x33, 0xaa];
-            [&magic[..], &code.to_be_bytes(), &pen.to_be_bytes()].concat()
-        }
+        Some((code, pen)) => [&REASON_MAGIC[..], &code.to_be_bytes(), &pen.to_be_bytes()].concat(),
     }
 }

@@ -2,13 +2,16 @@
 //! ICMP messages that a script injects, with the packet that they quote (RFC 792, RFC 4443, RFC 4861).
 
 use super::flow::Flow;
-use crate::packetdrill::ast::{Icmp, Quoted};
+use crate::packetdrill::ast::{Direction, Icmp, Quoted};
 use crate::packetdrill::icmp_syntax::ROUTER_ADVERTISEMENT;
 use crate::packetdrill::wire::{self, Datagram, Frame, FrameBody, Segment};
 use std::net::{IpAddr, Ipv6Addr};
 
 /// Bytes of the transport header that the error quotes (RFC 792).
 const QUOTED: usize = 8;
+
+/// Bytes of a TCP header without options.
+const TCP_HEADER: usize = 20;
 
 /// Bytes of a UDP header, which stands before an encapsulated segment.
 const UDP_HEADER: usize = 8;
@@ -87,6 +90,93 @@ fn quoted(icmp: &Icmp, flow: &Flow) -> Vec<u8> {
         body,
     };
     frame.quoted(bytes)
+}
+
+/// A message on the wire as the script would write it; a packet that it quotes in the script's numbers. `None`
+/// where it is cut short.
+pub(in crate::packetdrill) fn read(
+    message: &[u8],
+    v6: bool,
+    flow: &Flow,
+    way: Direction,
+) -> Option<Icmp> {
+    let (head, quoted) = message.split_first_chunk::<8>()?;
+    let [kind, code, _, _, second @ ..] = *head;
+    let second = u32::from_be_bytes(second);
+    let mut icmp = Icmp {
+        kind,
+        code,
+        mtu: None,
+        id: 0,
+        quoted: Quoted::Tcp {
+            seq: None,
+            len: 0,
+            udp: None,
+        },
+    };
+    if v6 && kind == ROUTER_ADVERTISEMENT {
+        icmp.mtu = quoted
+            .get(12..)?
+            .first_chunk()
+            .copied()
+            .map(u32::from_be_bytes);
+        return Some(icmp);
+    }
+    if second != 0 && (v6, kind, code) == (false, 3, 4) {
+        icmp.mtu = Some(second & 0xffff);
+    } else if v6 && kind == 2 {
+        icmp.mtu = Some(second);
+    } else {
+        icmp.id = u16::try_from(second >> 16).unwrap_or(0);
+    }
+    if let Some(packet) = read_quoted(quoted, v6, flow, way) {
+        icmp.quoted = packet;
+    }
+    Some(icmp)
+}
+
+/// The packet that a message quotes, as far as it does. A script's message quotes more of a datagram than its
+/// header only where a segment is in it.
+fn read_quoted(quoted: &[u8], v6: bool, flow: &Flow, way: Direction) -> Option<Quoted> {
+    let u16_at = |bytes: &[u8], at: usize| {
+        let bytes = bytes.get(at..)?.first_chunk()?;
+        Some(u16::from_be_bytes(*bytes))
+    };
+    let (proto, header, total) = match v6 {
+        true => (*quoted.get(6)?, 40, usize::from(u16_at(quoted, 4)?) + 40),
+        false => {
+            let header = usize::from(*quoted.first()? & 15) * 4;
+            (*quoted.get(9)?, header, usize::from(u16_at(quoted, 2)?))
+        }
+    };
+    let carried = quoted.get(header..)?;
+    let len = total.checked_sub(header)?;
+    let (segment, len, udp) = match proto {
+        6 => (carried, len, None),
+        17 if way == Direction::In && carried.len() > UDP_HEADER => {
+            let ports = (u16_at(carried, 0)?, u16_at(carried, 2)?);
+            let len = len.checked_sub(UDP_HEADER)?;
+            (carried.get(UDP_HEADER..)?, len, Some(ports))
+        }
+        17 => {
+            let len = len.checked_sub(UDP_HEADER)?;
+            return Some(Quoted::Udp(u16::try_from(len).ok()?));
+        }
+        _ => return None,
+    };
+    let seq = u32::from_be_bytes(*segment.get(4..)?.first_chunk()?);
+    // Beyond the first bytes of its header not all is quoted.
+    let offset = segment
+        .get(12)
+        .map_or(TCP_HEADER, |byte| usize::from(byte >> 4) * 4);
+    Some(Quoted::Tcp {
+        seq: Some(match way {
+            Direction::In => flow.counted(seq),
+            Direction::Out => seq,
+        }),
+        len: u32::try_from(len.checked_sub(offset)?).ok()?,
+        udp,
+    })
 }
 
 fn checksum(v6: bool, src: IpAddr, dst: IpAddr, message: &[u8]) -> u16 {

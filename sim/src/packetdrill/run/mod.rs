@@ -25,12 +25,14 @@ pub mod moved;
 mod moved_tests;
 pub mod names;
 pub mod networks;
+mod read;
 pub mod stack;
 mod steps;
 pub mod userland;
 pub mod written;
 
-use super::ast::{Event, Script, Syscall, Time};
+use super::ast::{Direction, Event, Script, Syscall, Time};
+use super::packet_text::PacketText;
 use super::wire::{self, Frame};
 use crate::time::{Duration, Instant};
 use calls::Program;
@@ -377,11 +379,19 @@ impl<'a, S: Stack> Run<'a, '_, S> {
         let nobody = Flow::new(self.program.local, self.program.remote);
         let flow = self.flow.as_ref().unwrap_or(&nobody);
         let tell = |(at, way, frame): &(Instant, Way, Option<Frame>)| {
+            let (sign, direction) = match way {
+                Way::In => ('<', Direction::In),
+                Way::Out => ('>', Direction::Out),
+            };
             let text = match frame {
-                Some(frame) => judge::describe(frame, flow, *way == Way::Out),
+                Some(frame) => read::packet(frame, flow, direction)
+                    .map_or_else(
+                        || read::unreadable(frame),
+                        |packet| PacketText::new(&packet, frame.src.is_ipv6()),
+                    )
+                    .line(),
                 None => "a packet that cannot be read".to_owned(),
             };
-            let sign = if *way == Way::Out { '>' } else { '<' };
             format!("{} {sign} {text}", self.clock(*at))
         };
         self.history.iter().map(tell).collect()
