@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args) -> Result<u8, String> {
     bar.finish_and_clear();
     let report = world.report();
     if let Some(file) = &args.trace {
-        write(file, world.trace.perfetto().to_string().as_bytes())?;
+        write(file, world.perfetto().to_string().as_bytes())?;
     }
     if let Some(file) = &args.pcap {
         write(file, &world.take_capture().unwrap_or_default())?;

@@ -2,6 +2,7 @@
 //! The numbers and small values of the kernel, each a type of its own.
 
 use crate::errno::Errno;
+use std::borrow::Cow;
 
 /// A number in the kernel's own space of process, group and session ids (`pid_t`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,11 +84,20 @@ pub const SIG_MAXSIG: i32 = 128;
 macro_rules! signals {
     ($($name:ident = $number:literal, $text:literal;)*) => {
         $(#[doc = $text] pub const $name: i32 = $number;)*
+
+        /// The name of a signal; of one that nothing here speaks of, its number.
+        pub fn signal_name(signo: i32) -> Cow<'static, str> {
+            match signo {
+                $($number => stringify!($name).into(),)*
+                other => format!("signal {other}").into(),
+            }
+        }
     };
 }
 
 signals! {
     SIGHUP = 1, "Hangup.";
+    SIGINT = 2, "Interrupt from the terminal.";
     SIGQUIT = 3, "Quit.";
     SIGILL = 4, "No such instruction.";
     SIGTRAP = 5, "Breakpoint.";

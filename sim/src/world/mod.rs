@@ -12,8 +12,10 @@
 
 pub mod build;
 pub mod fabric;
+pub mod faults;
 pub mod host;
 pub mod moves;
+mod perfetto;
 pub mod programs;
 pub mod queue;
 mod remaps;
@@ -24,7 +26,7 @@ pub mod translator;
 pub mod transplant;
 
 use crate::kern::trace::TraceItem;
-use crate::kern::types::Tid;
+use crate::kern::types::{Tid, signal_name};
 use crate::net::pcapng::{CaptureId, LinkType, PcapNg, Way};
 use crate::rng::fnv1a;
 use crate::time::Instant;
@@ -37,7 +39,7 @@ use remaps::Remaps;
 use report::PidTable;
 use scenario::Scenario;
 use std::collections::{BTreeMap, VecDeque};
-use trace::{Place, Trace};
+use trace::{Place, Trace, call_name};
 use vpscore::net::Way as To;
 
 /// Something that is going to happen.
@@ -322,20 +324,24 @@ fn subject(
 fn detail(host: &mut Host, item: &TraceItem) -> Option<(&'static str, String)> {
     let hex = |args: &[u64]| args.iter().map(|a| format!(" {a:#x}")).collect::<String>();
     Some(match item {
-        TraceItem::Enter { code, args, .. } => ("call", format!("{code}{}", hex(args))),
+        TraceItem::Enter { code, args, .. } => {
+            ("call", format!("{}{}", call_name(*code), hex(args)))
+        }
         TraceItem::Return {
             code,
             result: Ok(values),
             ..
-        } => ("return", format!("{code}{}", hex(values))),
+        } => ("return", format!("{}{}", call_name(*code), hex(values))),
         TraceItem::Return {
             code,
             result: Err(errno),
             ..
-        } => ("return", format!("{code} {}", errno.name())),
+        } => ("return", format!("{} {}", call_name(*code), errno.name())),
         TraceItem::Block { wmesg, .. } => ("block", (*wmesg).to_owned()),
         TraceItem::Wakeup { .. } => ("wakeup", String::new()),
-        TraceItem::Signal { signo, handler, .. } => ("signal", format!("{signo} {handler:#x}")),
+        TraceItem::Signal { signo, handler, .. } => {
+            ("signal", format!("{} {handler:#x}", signal_name(*signo)))
+        }
         TraceItem::Fork { parent, .. } => {
             let parent = host.place(*parent, None);
             ("fork", format!("by {} {}", parent.instance, parent.pid))

@@ -70,7 +70,7 @@ pub struct MoveReport {
     /// How long it did not run, in virtual microseconds.
     pub downtime_us: Option<u64>,
     /// Rounds of pre-copy while it ran.
-    pub rounds: u32,
+    pub rounds: usize,
     /// Bytes sent in them.
     pub precopied_bytes: usize,
     /// Bytes of its image.
@@ -241,7 +241,7 @@ impl World {
                 at_ms: mv.began.as_nanos() / 1_000_000,
                 outcome,
                 downtime_us,
-                rounds: mv.rounds,
+                rounds: mv.scans.len(),
                 precopied_bytes: mv.precopied,
                 image_bytes: mv.image_bytes,
                 frames: mv.chunks_sent,

@@ -9,9 +9,12 @@
 //!
 //! The digest is SHA-256 over a length-prefixed encoding, so no two different traces share bytes.
 
+use crate::guest::consts::syscall_by_number;
 use crate::time::Instant;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+use vpscore::ids::SYSCALLS;
 
 /// Where something happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -46,7 +49,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// An empty trace; `keep` tells whether the records are kept for [`Trace::perfetto`].
+    /// An empty trace; `keep` tells whether the records are kept to be looked at.
     pub fn new(keep: bool) -> Self {
         Self {
             digest: Sha256::new(),
@@ -97,37 +100,15 @@ impl Trace {
             .map(|byte| format!("{byte:02x}"))
             .collect()
     }
+}
 
-    /// The kept records as a Chrome trace, which Perfetto opens: an instance is a process there
-    /// and a PID a thread.
-    pub fn perfetto(&self) -> serde_json::Value {
-        let mut instances: Vec<&str> = Vec::new();
-        let mut events = Vec::new();
-        for record in self.records() {
-            let name = record.place.instance.as_str();
-            let row = instances
-                .iter()
-                .position(|known| *known == name)
-                .unwrap_or_else(|| {
-                    instances.push(name);
-                    events.push(serde_json::json!({
-                        "ph": "M", "name": "process_name", "pid": instances.len(),
-                        "args": { "name": name },
-                    }));
-                    instances.len() - 1
-                });
-            events.push(serde_json::json!({
-                "ph": "i", "s": "t",
-                "ts": record.at_ns as f64 / 1_000.0,
-                "pid": row + 1,
-                "tid": record.place.pid,
-                "name": format!("{} {}", record.kind, record.detail),
-                "cat": record.kind,
-                "args": { "tid": record.place.tid },
-            }));
-        }
-        serde_json::json!({ "traceEvents": events, "displayTimeUnit": "ns" })
+/// A system call by its name, or by its number where it has none here.
+pub fn call_name(code: u32) -> Cow<'static, str> {
+    if let Some(call) = syscall_by_number(code) {
+        return call.name.into();
     }
+    let known = SYSCALLS.iter().find(|call| u32::from(call.number) == code);
+    known.map_or_else(|| format!("#{code}").into(), |call| call.name.into())
 }
 
 #[cfg(test)]
@@ -157,12 +138,10 @@ mod tests {
     }
 
     #[test]
-    fn perfetto_names_each_instance_once() {
-        let mut trace = Trace::new(true);
-        for pid in 1..=3 {
-            trace.record(Instant::from_nanos(9), place(pid), "fork", String::new());
-        }
-        let events = trace.perfetto()["traceEvents"].as_array().unwrap().len();
-        assert_eq!(events, 4);
+    fn calls_have_the_names_of_the_emulated_kernel_or_of_the_core() {
+        assert_eq!(call_name(20), "getpid");
+        // In the emulated kernel there is no ptrace(2).
+        assert_eq!(call_name(26), "ptrace");
+        assert_eq!(call_name(4_000), "#4000");
     }
 }

@@ -54,6 +54,10 @@ impl World {
                 let machine = self.hosts.get_mut(host)?;
                 let aborted = machine.join.migrate_abort(&mut machine.kern, instance);
                 debug_assert!(aborted.is_ok(), "abort is free: {aborted:?}");
+                let now = self.now();
+                if let Some(mv) = self.moves.get_mut(index) {
+                    mv.resumed = Some(now);
+                }
                 self.settle(host);
                 None
             }
@@ -77,18 +81,19 @@ impl World {
 
     /// Collects the pages written since the last round; in the first, all.
     fn scan(&mut self, index: usize, host: usize, instance: InstanceId) -> source::Local {
+        let now = self.now();
         let (Some(machine), Some(mv)) = (self.hosts.get_mut(host), self.moves.get_mut(index))
         else {
             return source::Local::Failed;
         };
         let mut round = List::new();
-        let pages = machine.pages_written(instance, mv.rounds == 0);
+        let pages = machine.pages_written(instance, mv.scans.is_empty());
         for page in pages {
             if mv.sender.page(&page, &mut round).is_err() {
                 return source::Local::Failed;
             }
         }
-        mv.rounds += 1;
+        mv.scans.push(now);
         mv.precopied += round.len();
         let (chunks, bytes) = mv.append(round.as_slice());
         source::Local::Scanned { chunks, bytes }

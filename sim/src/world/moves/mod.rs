@@ -68,7 +68,9 @@ pub struct Move {
     pub to: usize,
     /// When it was asked for.
     pub began: Instant,
-    /// When its threads stopped, and when they went on at the target.
+    /// When each round of pre-copy began.
+    pub scans: Vec<Instant>,
+    /// When its threads stopped, and when they went on, at the target or where they had stopped.
     pub stopped: Option<Instant>,
     /// See `stopped`.
     pub resumed: Option<Instant>,
@@ -76,7 +78,9 @@ pub struct Move {
     pub image_bytes: usize,
     /// Frames that carried chunks, repeated ones too.
     pub chunks_sent: u64,
-    /// How it ended.
+    /// When it was known how it ended, and how.
+    pub ended: Option<Instant>,
+    /// See `ended`.
     pub outcome: Option<Outcome>,
     /// What a kernel said where it could not go on.
     pub complaint: Option<String>,
@@ -87,9 +91,7 @@ pub struct Move {
     stream: Vec<Vec<u8>>,
     /// Chunks of the stream that the machine has asked for.
     handed: usize,
-    /// Rounds of pre-copy, and bytes in them.
-    pub rounds: u32,
-    /// See `rounds`.
+    /// Bytes in the rounds of pre-copy.
     pub precopied: usize,
     receiver: Receiver,
     digest: Option<[u8; 32]>,
@@ -202,10 +204,12 @@ impl World {
             from,
             to,
             began: now,
+            scans: Vec::new(),
             stopped: None,
             resumed: None,
             image_bytes: 0,
             chunks_sent: 0,
+            ended: None,
             outcome: None,
             complaint: None,
             id,
@@ -214,7 +218,6 @@ impl World {
             sender: Sender::new(),
             stream: Vec::new(),
             handed: 0,
-            rounds: 0,
             precopied: 0,
             receiver: Receiver::new(IMAGE_MOST),
             digest: None,
@@ -361,9 +364,11 @@ impl World {
     }
 
     fn note_outcome(&mut self, index: usize, report: Report) {
+        let now = self.now();
         let Some(mv) = self.moves.get_mut(index) else {
             return;
         };
+        mv.ended.get_or_insert(now);
         match report {
             Report::Moved => mv.outcome = Some(Outcome::Moved),
             Report::Aborted(reason) => mv.outcome = Some(Outcome::Aborted(reason)),
