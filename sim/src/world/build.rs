@@ -2,6 +2,7 @@
 //! A world out of a scenario.
 
 use super::fabric::Fabric;
+use super::faults::Faults;
 use super::host::Host;
 use super::programs::Programs;
 use super::queue::Queue;
@@ -41,6 +42,7 @@ impl World {
             hosts,
             programs: Programs::new(&scenario.program, texts),
             trace: Trace::new(keep),
+            faults: Faults::default(),
             remaps: Default::default(),
             moves: Vec::new(),
             refused_moves: BTreeMap::new(),

@@ -31,6 +31,7 @@ use crate::net::pcapng::{CaptureId, LinkType, PcapNg, Way};
 use crate::rng::fnv1a;
 use crate::time::Instant;
 use fabric::{Fabric, Transit};
+use faults::Faults;
 use host::Host;
 use moves::{Move, Side};
 use programs::Programs;
@@ -89,6 +90,8 @@ pub struct World {
     pub programs: Programs,
     /// What has happened.
     pub trace: Trace,
+    /// What programs have done wrong.
+    pub faults: Faults,
     /// The migrations begun.
     pub moves: Vec<Move>,
     /// Migrations that could not even begin, by their index in the scenario, and why.
@@ -293,6 +296,7 @@ impl World {
                 continue;
             };
             self.programs.note(&place, &item);
+            self.faults.note(now, &place, &item);
             self.trace.record(now, place, kind, detail);
             if let TraceItem::Reap { p } = item {
                 machine.forget_place(p);
@@ -353,5 +357,7 @@ fn detail(host: &mut Host, item: &TraceItem) -> Option<(&'static str, String)> {
     })
 }
 
+#[cfg(test)]
+mod output_tests;
 #[cfg(test)]
 mod tests;

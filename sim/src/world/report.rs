@@ -2,6 +2,7 @@
 //! What came of a world: for people as text, for programs as JSON.
 
 use super::World;
+use super::faults::Fault;
 use super::moves::Outcome;
 use super::scenario::Cidr;
 use crate::kern::types::ProcId;
@@ -104,6 +105,10 @@ pub struct Report {
     pub moves: Vec<MoveReport>,
     /// The processes, before and after each move.
     pub pids: Vec<PidTable>,
+    /// What programs have done wrong, whether or not the scenario speaks of it; the first hundred.
+    pub faults: Vec<Fault>,
+    /// How many of these there are.
+    pub fault_count: u64,
     /// What did not come out as the scenario demands; empty where all is well.
     pub failures: Vec<String>,
 }
@@ -158,6 +163,8 @@ impl World {
             programs,
             moves,
             pids: self.pids.clone(),
+            faults: self.faults.first.clone(),
+            fault_count: self.faults.count,
             failures,
         }
     }
@@ -365,6 +372,22 @@ impl Report {
                 let (new, router) = (new.join(", "), router.unwrap_or_default());
                 let _ = writeln!(out, "  new addresses: {new}{router}");
             }
+        }
+        for (index, fault) in self.faults.iter().enumerate() {
+            let before = if index == 0 { "\n" } else { "" };
+            let Fault {
+                at_ms,
+                instance,
+                pid,
+                what,
+            } = fault;
+            let _ = writeln!(
+                out,
+                "{before}fault: {instance}, process {pid} {what}, at {at_ms} ms"
+            );
+        }
+        if self.fault_count > self.faults.len() as u64 {
+            let _ = writeln!(out, "{} faults in all", self.fault_count);
         }
         let _ = writeln!(
             out,
