@@ -96,3 +96,46 @@ fn folders_above_what_is_written_are_made() {
     let told = String::from_utf8_lossy(&refused.stderr);
     assert!(told.contains("x.toml/trace: cannot be written: "), "{told}");
 }
+
+#[test]
+fn the_examples_of_the_help_run_and_it_tells_the_exit_status() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut count = 0;
+    for command in [&[][..], &["run"], &["packetdrill"]] {
+        let mut vpsim = Command::new(env!("CARGO_BIN_EXE_vpsim"));
+        let help = vpsim.args(command).arg("--help").output().expect("help");
+        let help = String::from_utf8(help.stdout).expect("text");
+        assert!(help.contains("Exit status: 0 "), "{help}");
+        for example in help
+            .lines()
+            .filter_map(|line| line.strip_prefix("  vpsim "))
+        {
+            let mut vpsim = Command::new(env!("CARGO_BIN_EXE_vpsim"));
+            let ran = vpsim.args(example.split(' ')).current_dir(&root).output();
+            let ran = ran.expect("vpsim");
+            assert_eq!(ran.status.code(), Some(0), "{example}: {ran:?}");
+            count += 1;
+        }
+    }
+    assert_eq!(count, 3);
+}
+
+#[test]
+fn a_program_that_died_of_a_signal_is_told_by_the_signal() {
+    let folder = Folder::new("signal");
+    folder.write("p.pgm", "sys getpid -> r8\nsys kill r8 SIGTERM\nexit 0\n");
+    let run = vpsim(&[&"run", &folder.write("x.toml", WORLD)]);
+    assert_eq!(run.status.code(), Some(1), "{run:?}");
+    let told = String::from_utf8_lossy(&run.stdout);
+    let row = told.lines().find(|line| line.starts_with("p "));
+    let cells: Vec<&str> = row.expect("its row").split_whitespace().collect();
+    assert_eq!(cells[1..], ["a", "2", "SIGTERM"], "{told}");
+    assert!(
+        told.contains("\nfault: a, process 2 died of SIGTERM, at 0 ms\n"),
+        "{told}"
+    );
+    assert!(
+        told.contains("\nfailed: program p died of SIGTERM; expected exit 0\n"),
+        "{told}"
+    );
+}

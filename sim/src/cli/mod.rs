@@ -12,9 +12,18 @@ use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
+/// What every command ends with.
+const EXIT_STATUS: &str = "\
+Exit status: 0 where all went as it should, 1 where an expectation failed, 2 where the input is wrong.";
+
 /// Emulated FreeBSD worlds with virtual private systems.
 #[derive(Debug, Parser)]
-#[command(name = "vpsim", version, about)]
+#[command(name = "vpsim", version, about, after_help = format!("\
+Examples:
+  vpsim run scenarios/echo-migration.toml
+  vpsim packetdrill model-tests/packetdrill --filter close
+
+{EXIT_STATUS}"))]
 struct Args {
     #[command(subcommand)]
     command: Command,
@@ -23,8 +32,20 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a scenario: hosts, instances, programs, migrations.
+    #[command(after_help = format!("\
+The file is TOML and described in docs/scenarios.md, what is written in docs/output.md.
+
+{EXIT_STATUS}"))]
     Run(run::Args),
     /// Run packetdrill scripts against the emulated TCP/IP stack.
+    #[command(after_help = format!("\
+A script x.pkt with a file x.exfail beside it may fail. docs/packetdrill.md describes the dialect, how to read a
+failure, and the JSON.
+
+Example: move the instance at every event of every script of a folder
+  vpsim packetdrill model-tests/packetdrill/urgent --migrate each
+
+{EXIT_STATUS}"))]
     Packetdrill(packetdrill::Args),
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Args {
     /// Print one JSON object with all reports.
     #[arg(long)]
     json: bool,
-    /// Write the reports in JUnit's form.
+    /// Write the reports as JUnit's XML.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     /// Write the packets of each script as pcapng below this folder.
@@ -33,21 +33,21 @@ pub(super) struct Args {
     #[arg(long)]
     list: bool,
     /// Seed of what the stack draws at random.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
-    /// Move the instance to another host, through its image, and compare all that happens, bit for bit, with a
-    /// run in which it stays.
+    /// Run each script again, and move the instance that its program is in to another host, through its image.
+    /// All that happens is compared, bit for bit, with a run in which it stays.
     #[arg(long, value_name = "WHEN")]
     migrate: Option<Migrate>,
-    /// Move it only after this event of the script's run, counted from 1, as failures of `--migrate` name it.
+    /// Move it once, after this event of the script's run, counted from 1: failures of `--migrate` name one.
     #[arg(long, value_name = "EVENT", conflicts_with = "migrate")]
     migrate_at: Option<NonZeroUsize>,
-    /// With each move the instance gets another address in another network, before which a translation stands: to
+    /// With each of these moves the instance gets another address in another network, behind a translation: to
     /// the script nothing may change. Where it has signed connections (TCP MD5), it keeps its address.
     #[arg(long)]
     remap: bool,
-    /// Tolerate times off by this part of the time since the event before, where a script names none;
-    /// nplab's tool on FreeBSD tolerates 5.
+    /// Tolerate times that are off by this part of the time since the event before, where a script has no
+    /// `--tolerance_percent`; nplab's tool on FreeBSD tolerates 5.
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
     tolerance_percent: u32,
     /// Print the counts only, not each failure and what scripts declare not fatal.
@@ -58,12 +58,12 @@ pub(super) struct Args {
 /// When the instance moves.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Migrate {
-    /// At each packet in, packet out, beginning, sleep and end of a system call, callout, and command: both of the
-    /// below.
+    /// In both ways that follow.
     Each,
-    /// After every one of these, in one run.
+    /// In one run, after every event: a packet in or out, the beginning, a sleep or the end of a system call, a
+    /// callout, a command.
     Every,
-    /// After one of these, and the rest of the script to its end without another move: a run for each.
+    /// In as many runs as there are events, after one of them each.
     Once,
 }
 

@@ -15,18 +15,18 @@ const EVENTS_PER_TICK: u64 = 4_096;
 /// A scenario to run and what to write.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The scenario file.
+    /// The scenario file, such as scenarios/echo-migration.toml.
     scenario: PathBuf,
-    /// Use this seed in place of the scenario's.
-    #[arg(long)]
+    /// Seed of all that is random, in place of the scenario's; the same one gives the same run.
+    #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
-    /// Print the result as JSON.
+    /// Print the report as one JSON object.
     #[arg(long)]
     json: bool,
-    /// Write the trace, to be opened in Perfetto.
+    /// Write what happened as JSON, to be opened in Perfetto (https://ui.perfetto.dev).
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
-    /// Write the frames on all cables, to be opened in Wireshark.
+    /// Write the frames on all cables as pcapng, to be opened in Wireshark.
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
 }

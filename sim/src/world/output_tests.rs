@@ -146,9 +146,12 @@ fn the_trace_has_the_events_that_its_document_names_and_no_others() {
     assert_eq!(found, documented.collect());
 }
 
-/// Slices of one track, by their beginning, longer ones first.
-fn slices(events: &[Value]) -> BTreeMap<(u64, i64), Vec<(u64, u64, &str)>> {
-    let mut tracks: BTreeMap<_, Vec<_>> = BTreeMap::new();
+/// Slices of a track: from, to, name.
+type Slices<'a> = Vec<(u64, u64, &'a str)>;
+
+/// Slices of each track, by their beginning, longer ones first.
+fn slices(events: &[Value]) -> BTreeMap<(u64, i64), Slices<'_>> {
+    let mut tracks: BTreeMap<_, Slices<'_>> = BTreeMap::new();
     // Whole nanoseconds can be compared.
     let ns = |value: &Value| (value.as_f64().unwrap() * 1_000.0).round() as u64;
     for event in events.iter().filter(|event| event["ph"] == "X") {

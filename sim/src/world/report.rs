@@ -5,7 +5,7 @@ use super::World;
 use super::faults::Fault;
 use super::moves::Outcome;
 use super::scenario::Cidr;
-use crate::kern::types::ProcId;
+use crate::kern::types::{ProcId, signal_name};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -178,10 +178,11 @@ impl World {
             }
             match (spec.expect_exit, fate.ended) {
                 (Some(wanted), Some((exit, signal))) if exit != wanted || signal != 0 => {
-                    let how = format!("exit {exit}, signal {signal}");
-                    failures.push(format!(
-                        "program {name} ended with {how}; expected exit {wanted}"
-                    ));
+                    let how = match signal {
+                        0 => format!("ended with exit {exit}"),
+                        signal => format!("died of {}", signal_name(signal)),
+                    };
+                    failures.push(format!("program {name} {how}; expected exit {wanted}"));
                 }
                 (Some(_), None) if fate.refused.is_none() => {
                     failures.push(format!("program {name} has not ended"));
@@ -310,18 +311,22 @@ impl Report {
         let mut out = format!("{}, seed {}\n\n", self.scenario, self.seed);
         let _ = writeln!(
             out,
-            "{:<16} {:<8} {:>5} {:>5}  output",
+            "{:<16} {:<8} {:>5} {:>7}  output",
             "program", "in", "pid", "exit"
         );
         for program in &self.programs {
             let number = |n: Option<i32>| n.map_or("-".to_owned(), |n| n.to_string());
+            let ended = match program.signal {
+                0 => number(program.exit),
+                signal => signal_name(signal).into_owned(),
+            };
             let _ = writeln!(
                 out,
-                "{:<16} {:<8} {:>5} {:>5}  {}",
+                "{:<16} {:<8} {:>5} {:>7}  {}",
                 program.name,
                 program.place,
                 number(program.pid),
-                number(program.exit),
+                ended,
                 program.output.trim_end()
             );
         }
