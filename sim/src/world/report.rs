@@ -309,6 +309,26 @@ impl Report {
     /// For people.
     pub fn text(&self) -> String {
         let mut out = format!("{}, seed {}\n\n", self.scenario, self.seed);
+        self.tell_programs(&mut out);
+        self.tell_pids(&mut out);
+        self.tell_moves(&mut out);
+        self.tell_faults(&mut out);
+        let _ = writeln!(
+            out,
+            "\n{} events in {} ms of virtual time; trace digest {}",
+            self.events, self.virtual_ms, self.digest
+        );
+        if self.failures.is_empty() {
+            out += "good: every expectation and invariant held\n";
+        }
+        for failure in &self.failures {
+            let _ = writeln!(out, "failed: {failure}");
+        }
+        out
+    }
+
+    /// A program a line.
+    fn tell_programs(&self, out: &mut String) {
         let _ = writeln!(
             out,
             "{:<16} {:<8} {:>5} {:>7}  output",
@@ -330,6 +350,10 @@ impl Report {
                 program.output.trim_end()
             );
         }
+    }
+
+    /// The processes at each moment, a table each.
+    fn tell_pids(&self, out: &mut String) {
         for table in &self.pids {
             let _ = writeln!(
                 out,
@@ -352,6 +376,10 @@ impl Report {
                 );
             }
         }
+    }
+
+    /// Three lines a migration.
+    fn tell_moves(&self, out: &mut String) {
         for mv in &self.moves {
             let downtime = mv.downtime_us.map_or("-".to_owned(), |us| {
                 format!("{}.{:03} ms", us / 1_000, us % 1_000)
@@ -378,6 +406,10 @@ impl Report {
                 let _ = writeln!(out, "  new addresses: {new}{router}");
             }
         }
+    }
+
+    /// A fault a line.
+    fn tell_faults(&self, out: &mut String) {
         for (index, fault) in self.faults.iter().enumerate() {
             let before = if index == 0 { "\n" } else { "" };
             let Fault {
@@ -394,17 +426,5 @@ impl Report {
         if self.fault_count > self.faults.len() as u64 {
             let _ = writeln!(out, "{} faults in all", self.fault_count);
         }
-        let _ = writeln!(
-            out,
-            "\n{} events in {} ms of virtual time; trace digest {}",
-            self.events, self.virtual_ms, self.digest
-        );
-        if self.failures.is_empty() {
-            out += "good: every expectation and invariant held\n";
-        }
-        for failure in &self.failures {
-            let _ = writeln!(out, "failed: {failure}");
-        }
-        out
     }
 }

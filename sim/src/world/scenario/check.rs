@@ -29,41 +29,11 @@ impl Scenario {
     /// The first thing that is wrong.
     pub(super) fn check(&self) -> Result<(), Complaint> {
         let at = |spanned: &Spanned<String>| spanned.span().start;
-        let mut hosts = BTreeSet::new();
         if self.host.is_empty() {
             return Err((0, "there is no [[host]]; add at least one".into()));
         }
         self.check_bounds()?;
-        for host in &self.host {
-            let name = host.name.get_ref();
-            if name.is_empty() || name.contains(|c: char| c.is_control() || c.is_whitespace()) {
-                let what = "a host needs a name without blanks, such as \"alpha\"".into();
-                return Err((at(&host.name), what));
-            }
-            if !hosts.insert(name.as_str()) {
-                return Err((at(&host.name), format!("host \"{name}\" is there twice")));
-            }
-            if host.loss_ppm > 1_000_000 {
-                let loss = host.loss_ppm;
-                let what = format!("host \"{name}\" has loss_ppm = {loss}; at most 1000000");
-                return Err((at(&host.name), what));
-            }
-            if host.bandwidth_mbps == 0 {
-                let what = format!("host \"{name}\" has bandwidth_mbps = 0; at least 1");
-                return Err((at(&host.name), what));
-            }
-        }
-        for host in &self.host {
-            let name = host.name.get_ref();
-            if host.latency_us > LATENCY_MAX_US {
-                let what = format!("host \"{name}\" has a latency_us above {LATENCY_MAX_US}");
-                return Err((at(&host.name), what));
-            }
-            if host.populated > POPULATED_MAX {
-                let what = format!("host \"{name}\" has a populated above {POPULATED_MAX}");
-                return Err((at(&host.name), what));
-            }
-        }
+        let hosts = self.check_hosts()?;
         let known_host = |host: &Spanned<String>| {
             if hosts.contains(host.get_ref().as_str()) {
                 return Ok(());
@@ -107,6 +77,40 @@ impl Scenario {
             self.check_new_addresses(migrate)?;
         }
         self.check_ways()
+    }
+
+    /// The hosts and their cables; gives their names.
+    fn check_hosts(&self) -> Result<BTreeSet<&str>, Complaint> {
+        let at = |spanned: &Spanned<String>| spanned.span().start;
+        let mut hosts = BTreeSet::new();
+        for host in &self.host {
+            let name = host.name.get_ref();
+            if name.is_empty() || name.contains(|c: char| c.is_control() || c.is_whitespace()) {
+                let what = "a host needs a name without blanks, such as \"alpha\"".into();
+                return Err((at(&host.name), what));
+            }
+            if !hosts.insert(name.as_str()) {
+                return Err((at(&host.name), format!("host \"{name}\" is there twice")));
+            }
+            if host.loss_ppm > 1_000_000 {
+                let loss = host.loss_ppm;
+                let what = format!("host \"{name}\" has loss_ppm = {loss}; at most 1000000");
+                return Err((at(&host.name), what));
+            }
+            if host.bandwidth_mbps == 0 {
+                let what = format!("host \"{name}\" has bandwidth_mbps = 0; at least 1");
+                return Err((at(&host.name), what));
+            }
+            if host.latency_us > LATENCY_MAX_US {
+                let what = format!("host \"{name}\" has a latency_us above {LATENCY_MAX_US}");
+                return Err((at(&host.name), what));
+            }
+            if host.populated > POPULATED_MAX {
+                let what = format!("host \"{name}\" has a populated above {POPULATED_MAX}");
+                return Err((at(&host.name), what));
+            }
+        }
+        Ok(hosts)
     }
 
     /// Numbers of the whole.
