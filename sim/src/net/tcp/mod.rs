@@ -251,6 +251,11 @@ impl Inet {
         Ok(())
     }
 
+    /// Chooses the stack of new connections (`net.inet.tcp.functions_default`): `ENOENT` for one that is not loaded.
+    pub fn functions_default_set(&self, name: &str) -> Result<(), Errno> {
+        sockopt::known_function_set(name.trim().as_bytes())
+    }
+
     /// A variable's value by name (`sysctl(8)`): `ENOENT` for an unknown one.
     pub fn sysctl_get(&self, name: &str) -> Result<i64, Errno> {
         self.tcp.sysctl.get(name)

@@ -46,7 +46,12 @@ fn set_function(value: &[u8]) -> Result<(), Errno> {
         .get(..TCP_FUNCTION_NAME_LEN_MAX)
         .ok_or(Errno::EINVAL)?;
     let end = name.iter().position(|b| *b == 0).unwrap_or(name.len());
-    if &name[..end] == FUNCTION_SET {
+    known_function_set(&name[..end])
+}
+
+/// Whether there is a stack of this name (`find_tcp_functions_locked`): `ENOENT` where not.
+pub(super) fn known_function_set(name: &[u8]) -> Result<(), Errno> {
+    if name == FUNCTION_SET {
         Ok(())
     } else {
         Err(Errno::ENOENT)

@@ -175,6 +175,20 @@ variables! {
     portrange_hilast: "net.inet.ip.portrange.hilast" = 65_535, PORT;
     portrange_lowfirst: "net.inet.ip.portrange.lowfirst" = 1_023, LOWPORT;
     portrange_lowlast: "net.inet.ip.portrange.lowlast" = 600, LOWPORT;
+    // Without effect: there is no log, no offload and no lack of memory; one stack, which calls no HyStart++ (its rounds
+    // are begun by RACK only); and cc_newreno.c asks IN_CONGRECOVERY of a truth value, which is never set.
+    log_in_vain: "net.inet.tcp.log_in_vain" = 0, ANY;
+    log_debug: "net.inet.tcp.log_debug" = 0, ANY;
+    tso: "net.inet.tcp.tso" = 1, ANY;
+    do_tcpdrain: "net.inet.tcp.do_tcpdrain" = 1, ANY;
+    functions_inherit: "net.inet.tcp.functions_inherit_listen_socket_stack" = 1, ANY;
+    abe_frlossreduce: "net.inet.tcp.cc.abe_frlossreduce" = 0, ANY;
+    hystart_minrtt_thresh: "net.inet.tcp.cc.hystartplusplus.minrtt_thresh" = 4_000, UNSIGNED;
+    hystart_maxrtt_thresh: "net.inet.tcp.cc.hystartplusplus.maxrtt_thresh" = 16_000, UNSIGNED;
+    hystart_n_rttsamples: "net.inet.tcp.cc.hystartplusplus.n_rttsamples" = 8, UNSIGNED;
+    hystart_css_growth_div: "net.inet.tcp.cc.hystartplusplus.css_growth_div" = 4, UNSIGNED;
+    hystart_css_rounds: "net.inet.tcp.cc.hystartplusplus.css_rounds" = 5, UNSIGNED;
+    hystart_bblogs: "net.inet.tcp.cc.hystartplusplus.bblogs" = 0, UNSIGNED;
 }
 
 /// True for the variables that never refuse a value.

@@ -29,7 +29,7 @@ use crate::kern::socklayer::SocketLayer as _;
 use crate::kern::types::SIGPIPE;
 use crate::net::cx::SoId;
 use crate::net::ether::{ETHERTYPE_IP, ETHERTYPE_IPV6, EtherHeader};
-use crate::net::socket::Pcb;
+use crate::net::socket::{Inet, Pcb};
 use crate::net::stack::InetVnet;
 use crate::rng::fnv1a;
 use crate::time::{Duration, Instant};
@@ -464,10 +464,15 @@ impl Stack for Instance {
     }
 
     fn sysctl(&mut self, now: Instant, name: &str, value: &str) -> Result<(), Errno> {
-        // The one variable of these whose value is a word.
-        if name == "net.inet.tcp.cc.algorithm" {
+        // The variables of these whose value is a word.
+        let word: Option<fn(&mut Inet, &str) -> Result<(), Errno>> = match name {
+            "net.inet.tcp.cc.algorithm" => Some(Inet::cc_algorithm_set),
+            "net.inet.tcp.functions_default" => Some(|inet, word| inet.functions_default_set(word)),
+            _ => None,
+        };
+        if let Some(set) = word {
             return self.command(now, |stack, here| {
-                stack.with_transports(here, |inet, _| inet.cc_algorithm_set(value))
+                stack.with_transports(here, |inet, _| set(inet, value))
             });
         }
         let value = value.trim().parse::<i64>().map_err(|_| Errno::EINVAL)?;

@@ -284,3 +284,12 @@ fn a_connection_that_ends_lets_go_of_what_came_too_early() {
     assert_eq!(net.hosts[1].state(server), Some(State::Closed));
     assert_eq!(queued(&net), 0);
 }
+
+#[test]
+fn stacks_and_algorithms_that_are_not_there_cannot_be_chosen() {
+    let mut host = Host::new(1, 1);
+    assert_eq!(host.inet.functions_default_set("freebsd"), Ok(()));
+    assert_eq!(host.inet.functions_default_set("rack"), Err(Errno::ENOENT));
+    assert_eq!(host.inet.cc_algorithm_set("newreno"), Ok(()));
+    assert_eq!(host.inet.cc_algorithm_set("vegas"), Err(Errno::ESRCH));
+}
