@@ -176,15 +176,6 @@ impl Kern {
         }
     }
 
-    /// What sleeps are called, for a name that comes from elsewhere.
-    pub fn wmesg(name: &[u8]) -> Option<&'static str> {
-        const KNOWN: &[&str] = &[
-            "nanslp", "select", "ppwait", "wait", "pause", "piperd", "pipewr", "connec", "sbwait",
-            "accept",
-        ];
-        KNOWN.iter().copied().find(|known| known.as_bytes() == name)
-    }
-
     /// The kind of an open file, and whether it is non-blocking.
     pub fn file(&self, file: FileId) -> Option<(FileKind, bool)> {
         let file = self.files.get(&file)?;

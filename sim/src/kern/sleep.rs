@@ -13,6 +13,60 @@ use super::types::{Pid, PipeId, ProcId, Tid, VnetId};
 use crate::net::cx::{SoId, SoWait};
 use crate::time::{Duration, Instant};
 
+macro_rules! wmesgs {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// What sleeps are called (`wmesg`), as ps(1) shows them. A name that is here is one that an image can
+        /// bring.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Wmesg {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Wmesg {
+            /// Every name.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The name.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+
+            /// The sleep that is called so.
+            pub fn named(name: &[u8]) -> Option<Self> {
+                let mut all = Self::ALL.iter().copied();
+                all.find(|wmesg| wmesg.as_str().as_bytes() == name)
+            }
+        }
+    };
+}
+
+wmesgs! {
+    /// `nanosleep(2)`.
+    Nanslp = "nanslp",
+    /// `poll(2)`.
+    Select = "select",
+    /// The parent of a `vfork(2)`.
+    Ppwait = "ppwait",
+    /// `wait4(2)`.
+    Wait = "wait",
+    /// `sigsuspend(2)`.
+    Pause = "pause",
+    /// A read of an empty pipe.
+    Piperd = "piperd",
+    /// A write into a full pipe.
+    Pipewr = "pipewr",
+    /// `connect(2)`.
+    Connec = "connec",
+    /// A read or write of a socket.
+    Sbwait = "sbwait",
+    /// `accept(2)`.
+    Accept = "accept",
+    /// A `close(2)` that lingers.
+    Soclos = "soclos",
+}
+
 /// What threads sleep on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Chan {
@@ -55,7 +109,7 @@ pub struct WaitState {
     /// Whether signals cut it short (`PCATCH`).
     pub catch: bool,
     /// Shown by ps.
-    pub wmesg: &'static str,
+    pub wmesg: Wmesg,
     /// Its turn on the sleep queues.
     pub(crate) turn: u64,
     /// The callout of the deadline.
@@ -64,7 +118,7 @@ pub struct WaitState {
 
 impl WaitState {
     /// A sleep that signals cut short, without a deadline.
-    pub fn on(chans: Vec<Chan>, wmesg: &'static str) -> Self {
+    pub fn on(chans: Vec<Chan>, wmesg: Wmesg) -> Self {
         Self {
             chans,
             deadline: None,
@@ -108,7 +162,7 @@ impl Kern {
         }
         self.trace.push(TraceItem::Block {
             tid: td,
-            wmesg: wait.wmesg,
+            wmesg: wait.wmesg.as_str(),
         });
         self.unplace(td);
         if let Some(thread) = self.threads.get_mut(&td) {

@@ -185,7 +185,7 @@ impl Capture<'_> {
             object: one.map(|one| one.object),
             arg: one.map_or(0, |one| one.arg),
             remaining: wait.frozen,
-            wmesg: Bytes::copy(wait.wmesg.as_bytes())?,
+            wmesg: Bytes::copy(wait.wmesg.as_str().as_bytes())?,
             pcatch: wait.catch,
             progress,
             state: words,

@@ -15,7 +15,7 @@ use crate::join::capture::threads::{PRI_TIMESHARE, PUSER, SS_DISABLE, registers,
 use crate::join::{Join, handle};
 use crate::kern::proc::{Interrupt, SigQueue};
 use crate::kern::restore::ThreadSeed;
-use crate::kern::sleep::{CallState, Chan, WaitState};
+use crate::kern::sleep::{CallState, Chan, WaitState, Wmesg};
 use crate::kern::types::{Pid, ProcId, SigSet, Siginfo, SyscallFrame};
 use crate::kern::{Config, Kern};
 use crate::time::Duration;
@@ -97,7 +97,7 @@ fn check_blocked(id: u32, blocked: &Blocked, asleep: bool) -> Result<(), Restore
         (one != blocked.object.is_some(), Blocked::object),
         (!one && blocked.arg != 0, Blocked::arg),
         (
-            Kern::wmesg(blocked.wmesg.as_slice()).is_none(),
+            Wmesg::named(blocked.wmesg.as_slice()).is_none(),
             Blocked::wmesg,
         ),
         (
@@ -330,7 +330,7 @@ impl Join {
             };
             chans.push(chan);
         }
-        let wmesg = Kern::wmesg(blocked.wmesg.as_slice()).unwrap_or("wait");
+        let wmesg = Wmesg::named(blocked.wmesg.as_slice()).unwrap_or(Wmesg::Wait);
         let mut wait = WaitState::on(chans, wmesg).having(state);
         wait.catch = blocked.pcatch;
         wait.frozen = blocked.remaining;

@@ -7,7 +7,7 @@ use crate::guest::consts::sys;
 use crate::kern::Kern;
 use crate::kern::file::{File, FileKind};
 use crate::kern::pipe::Piped;
-use crate::kern::sleep::{CallState, Chan, WaitState};
+use crate::kern::sleep::{CallState, Chan, WaitState, Wmesg};
 use crate::kern::socklayer::SocketLayer as _;
 use crate::kern::trace::TraceItem;
 use crate::kern::types::{ProcId, SIGPIPE};
@@ -58,7 +58,7 @@ impl Kern {
                 let until = until.unwrap_or(now.after(time));
                 if now < until {
                     let chan = Chan::Socket(vnet, so, SoWait::Timeo);
-                    let wait = WaitState::on(vec![chan], "soclos").until(Some(until));
+                    let wait = WaitState::on(vec![chan], Wmesg::Soclos).until(Some(until));
                     return Ok(Outcome::Block(wait));
                 }
                 result = Err(Errno::EAGAIN);
@@ -90,7 +90,9 @@ impl Kern {
                         Ok(Outcome::Done(data.len() as u64))
                     }
                     Piped::Blocked(_) if file.nonblock => Err(Errno::EAGAIN),
-                    Piped::Blocked(chan) => Ok(Outcome::Block(WaitState::on(vec![chan], "piperd"))),
+                    Piped::Blocked(chan) => {
+                        Ok(Outcome::Block(WaitState::on(vec![chan], Wmesg::Piperd)))
+                    }
                 }
             }
         }
@@ -149,7 +151,7 @@ impl Kern {
                 }
                 Ok(Piped::Blocked(_)) if file.nonblock => return Err(Errno::EAGAIN),
                 Ok(Piped::Blocked(chan)) => {
-                    let wait = WaitState::on(vec![chan], "pipewr");
+                    let wait = WaitState::on(vec![chan], Wmesg::Pipewr);
                     return Ok(Outcome::Block(wait.having(CallState::Progress(done))));
                 }
                 Err(Errno::EPIPE) => {

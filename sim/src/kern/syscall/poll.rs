@@ -6,7 +6,7 @@ use crate::errno::Errno;
 use crate::guest::abi::{LP64, get, get_signed, put};
 use crate::kern::Kern;
 use crate::kern::file::FileKind;
-use crate::kern::sleep::{Chan, WaitState};
+use crate::kern::sleep::{Chan, WaitState, Wmesg};
 use crate::kern::socklayer::SocketLayer as _;
 use crate::net::cx::SoWait;
 use crate::time::Duration;
@@ -55,7 +55,7 @@ impl Kern {
             return Ok(Outcome::Done(ready));
         }
         Ok(Outcome::Block(
-            WaitState::on(chans, "select").until(deadline),
+            WaitState::on(chans, Wmesg::Select).until(deadline),
         ))
     }
 

@@ -9,7 +9,7 @@ use crate::guest::consts::sys;
 use crate::kern::Kern;
 use crate::kern::exec::{ARGS_MAX, ExecArgs};
 use crate::kern::exit::{WNOHANG, Waited};
-use crate::kern::sleep::{CallState, Chan, WaitState};
+use crate::kern::sleep::{CallState, Chan, WaitState, Wmesg};
 use crate::kern::types::{Pid, ProcId};
 
 /// `MAXPATHLEN`
@@ -76,7 +76,7 @@ impl Kern {
             }
         };
         if self.procs.get(&child).is_some_and(|child| child.ppwait) {
-            let wait = WaitState::on(vec![Chan::Vfork(child)], "ppwait");
+            let wait = WaitState::on(vec![Chan::Vfork(child)], Wmesg::Ppwait);
             let wait = wait.having(CallState::Vfork(child, pid)).uncatchable();
             return Ok(Outcome::Block(wait));
         }
@@ -91,7 +91,7 @@ impl Kern {
             Waited::Nothing if options & WNOHANG != 0 => (Pid(0), None),
             Waited::Nothing => {
                 let chan = Chan::Children(call.p);
-                return Ok(Outcome::Block(WaitState::on(vec![chan], "wait")));
+                return Ok(Outcome::Block(WaitState::on(vec![chan], Wmesg::Wait)));
             }
         };
         if let Some(status) = status {

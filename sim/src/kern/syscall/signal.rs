@@ -9,7 +9,7 @@ use crate::kern::Kern;
 use crate::kern::proc::SigAction;
 use crate::kern::sendsig::{get_sigset, put_sigset};
 use crate::kern::sig::SIG_IGN;
-use crate::kern::sleep::WaitState;
+use crate::kern::sleep::{WaitState, Wmesg};
 use crate::kern::types::{DefaultAction, ProcId, SIG_MAXSIG, SIGCONT, SigSet, sigprop};
 
 /// Bytes in a `sigset_t`.
@@ -120,7 +120,7 @@ impl Kern {
             thread.oldsigmask = Some(thread.sigmask);
             thread.sigmask = set.minus(SigSet::CANTMASK);
         }
-        Ok(Outcome::Block(WaitState::on(Vec::new(), "pause")))
+        Ok(Outcome::Block(WaitState::on(Vec::new(), Wmesg::Pause)))
     }
 
     fn sys_sigpending(&mut self, call: &mut Call<'_>) -> Result<u64, Errno> {

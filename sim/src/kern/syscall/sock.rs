@@ -7,7 +7,7 @@ use crate::errno::Errno;
 use crate::guest::consts::sys;
 use crate::kern::Kern;
 use crate::kern::file::FileKind;
-use crate::kern::sleep::{CallState, Chan, WaitState};
+use crate::kern::sleep::{CallState, Chan, WaitState, Wmesg};
 use crate::kern::socklayer::SocketLayer;
 use crate::kern::types::{ProcId, SIGPIPE, VnetId};
 use crate::net::cx::{SoError, SoId};
@@ -148,7 +148,7 @@ impl Kern {
         let accepted = self.layer(sock.vnet)?.soaccept(now, sock.so);
         let (so, peer) = match accepted {
             Ok(accepted) => accepted,
-            Err(error) => return self.wait_or_fail(sock, error, sock.nonblock, "accept"),
+            Err(error) => return self.wait_or_fail(sock, error, sock.nonblock, Wmesg::Accept),
         };
         // accept(2) inherits O_NONBLOCK from the listening socket, accept4(2) does not.
         let nonblock = if code == sys::SYS_ACCEPT4 {
@@ -178,7 +178,7 @@ impl Kern {
             Err(SoError::Blocked(_)) if sock.nonblock => Err(Errno::EINPROGRESS),
             Err(SoError::Blocked(what)) => {
                 let chan = Chan::Socket(sock.vnet, sock.so, what);
-                let wait = WaitState::on(vec![chan], "connec");
+                let wait = WaitState::on(vec![chan], Wmesg::Connec);
                 Ok(Outcome::Block(wait.having(CallState::Connecting)))
             }
             Err(SoError::Errno(errno)) => Err(errno),
@@ -226,7 +226,7 @@ impl Kern {
                 }
                 Err(SoError::Blocked(what)) => {
                     let deadline = deadline(now, self.layer(vnet)?.sotimeo(so).1);
-                    let wait = WaitState::on(vec![Chan::Socket(vnet, so, what)], "sbwait");
+                    let wait = WaitState::on(vec![Chan::Socket(vnet, so, what)], Wmesg::Sbwait);
                     let state = CallState::Progress(done);
                     return Ok(Outcome::Block(wait.until(deadline).having(state)));
                 }
@@ -291,7 +291,7 @@ impl Kern {
                 }
                 Err(SoError::Blocked(what)) => {
                     let deadline = deadline(now, layer.sotimeo(so).0);
-                    let wait = WaitState::on(vec![Chan::Socket(vnet, so, what)], "sbwait");
+                    let wait = WaitState::on(vec![Chan::Socket(vnet, so, what)], Wmesg::Sbwait);
                     let state = if done > 0 {
                         CallState::Progress(done)
                     } else {
@@ -309,7 +309,7 @@ impl Kern {
         sock: &Sock,
         error: SoError,
         nonblock: bool,
-        wmesg: &'static str,
+        wmesg: Wmesg,
     ) -> Result<Outcome, Errno> {
         match error {
             SoError::Blocked(_) if nonblock => Err(Errno::EAGAIN),

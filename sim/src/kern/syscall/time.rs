@@ -7,7 +7,7 @@ use crate::guest::abi::{LP64, get, get_signed, put};
 use crate::guest::consts::sys;
 use crate::kern::Kern;
 use crate::kern::hooks::Clock;
-use crate::kern::sleep::WaitState;
+use crate::kern::sleep::{WaitState, Wmesg};
 use crate::kern::types::{ProcId, SyscallFrame, Tid};
 use crate::time::Duration;
 
@@ -35,7 +35,7 @@ impl Kern {
         if deadline <= self.now {
             return Ok(Outcome::Done(0));
         }
-        let wait = WaitState::on(Vec::new(), "nanslp").until(Some(deadline));
+        let wait = WaitState::on(Vec::new(), Wmesg::Nanslp).until(Some(deadline));
         Ok(Outcome::Block(wait))
     }
 
