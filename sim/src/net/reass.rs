@@ -135,7 +135,8 @@ impl<H> Reass<H> {
             }
             floor = end(piece);
         }
-        let full = self.queues.len() >= QUEUES_MAX || queue.pieces.len() > self.maxfrags;
+        // What came before the variable was set lower may be more; what is apart is bounded by the packet.
+        let full = self.queues.len() >= QUEUES_MAX;
         let whole = queue.complete() || queue.total.is_some_and(|total| total > 0xffff);
         if full || whole || queue.pieces.is_empty() || self.queues.contains_key(&key) {
             return false;
@@ -435,6 +436,20 @@ mod tests {
             assert_eq!(v6.insert(NOW, key(1), piece(2 * n, true)), None);
         }
         assert_eq!(v6.len(), 1);
+    }
+
+    #[test]
+    fn what_waits_is_restored_though_fewer_fragments_are_allowed_by_now() {
+        let mut old = Reass::v4();
+        for n in 0..3 {
+            old.insert(NOW, key(1), frag(16 * n, true, b"aaaaaaaa"));
+        }
+        let mut new = Reass::v4();
+        new.maxfrags = 1;
+        for (key, queue) in old.by_age() {
+            assert!(new.restore(*key, queue.clone()));
+        }
+        assert_eq!(new.queues, old.queues);
     }
 
     #[test]

@@ -229,11 +229,6 @@ pub(super) fn restore_tcpcb(
     times(&mut tp, record, now)?;
     tp.t_softerror = errno_from(record.t_softerror)?;
     tp.t_segq = from_segq(record, bytes)?;
-    if tp.t_segq.entries.len() > sysctl.reass_maxqueuelen.max(1) as usize
-        && sysctl.reass_maxqueuelen > 0
-    {
-        return Err(Unfit::Limit);
-    }
     if let Some(tfo) = &record.tfo {
         let length = usize::from(tfo.t_tfo_client_cookie_len);
         if length == 0 {
