@@ -336,8 +336,6 @@ fn ceilings(kern: &Kern) -> Ceilings {
         .map(|stack| stack.transports().iter().count());
     Ceilings {
         maxsockbuf: value("kern.ipc.maxsockbuf").map_or(u64::MAX, i64::unsigned_abs),
-        soacceptqueue: value("kern.ipc.soacceptqueue")
-            .map_or(0, |most| u32::try_from(most).unwrap_or(u32::MAX)),
         sockets: SOCKETS_MAX.saturating_sub(used.sum()),
     }
 }

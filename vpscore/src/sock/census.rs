@@ -7,8 +7,9 @@
 //!
 //! # Without a rule, and why
 //! Two unconnected sockets may have the same local address whatever their options say, as these can be
-//! taken back after `bind(2)`. A connection may wait in a queue longer than the backlog of a
-//! listener that has since asked for a shorter one.
+//! taken back after `bind(2)`. More may wait in a queue than its backlog lets in (`solisten_clone`), for the
+//! listener may have asked for a shorter one since, and may have been allowed a longer one than any other now:
+//! how many wait is bounded as the number of sockets is.
 //!
 //! # Use
 //! Addresses first, then sockets in the order of the image, then embryonic connections, then
@@ -25,8 +26,6 @@ use crate::limits::{SOCKETS_MAX, SYNCACHE_MAX, TCP_HOLES_MAX, TCP_SEGQ_MAX};
 pub struct Ceilings {
     /// `kern.ipc.maxsockbuf` (`sb_max`), bytes.
     pub maxsockbuf: u64,
-    /// `kern.ipc.soacceptqueue`: a listener's queue may hold what it or the listener's own backlog lets in.
-    pub soacceptqueue: u32,
     /// How many more sockets `kern.ipc.maxsockets` has room for.
     pub sockets: usize,
 }
@@ -35,7 +34,6 @@ impl Ceilings {
     /// A host that sets no limits of its own.
     pub const MOST: Self = Self {
         maxsockbuf: u64::MAX,
-        soacceptqueue: u32::MAX,
         sockets: SOCKETS_MAX,
     };
 
@@ -62,8 +60,6 @@ pub enum Rule {
     Ends,
     /// It waits in the queue of something that is no listener of its vnet.
     Listener,
-    /// More wait in its queue than the backlog allows (`solisten_clone`).
-    Backlog,
     /// A buffer, or the window that the peer may still fill, is beyond `kern.ipc.maxsockbuf`.
     Maxsockbuf,
     /// There are more sockets than `kern.ipc.maxsockets` has room for.
@@ -83,7 +79,7 @@ impl From<Rule> for Errno {
         match rule {
             Rule::Address => Self::EADDRNOTAVAIL,
             Rule::Ends => Self::EADDRINUSE,
-            Rule::Listener | Rule::Backlog => Self::EINVAL,
+            Rule::Listener => Self::EINVAL,
             Rule::Maxsockbuf | Rule::Maxsockets | Rule::Syncache | Rule::Holes | Rule::Segments => {
                 Self::ENOBUFS
             }
@@ -121,13 +117,11 @@ enum Kind {
     Syncache,
 }
 
-/// A listener and how many wait in its queue.
+/// A listener.
 #[derive(Clone, Copy, Debug)]
 struct Listener {
     object: u32,
     vnet: u32,
-    qlimit: u32,
-    waiting: u32,
 }
 
 /// The sockets of an image, counted.
@@ -318,13 +312,8 @@ impl Census {
 
     fn queue(&mut self, object: u32, so: &Socket) -> Result<(), Rule> {
         let vnet = so.so_vnet.id();
-        if let Some(sol) = &so.listen {
-            let listener = Listener {
-                object,
-                vnet,
-                qlimit: sol.sol_qlimit,
-                waiting: 0,
-            };
+        if so.listen.is_some() {
+            let listener = Listener { object, vnet };
             return self.listeners.push(listener).map_err(|_| Rule::NoMemory);
         }
         let Some(by) = so.so_listen else {
@@ -335,17 +324,11 @@ impl Census {
             .listeners
             .as_slice()
             .binary_search_by_key(&by.id(), |listener| listener.object);
-        let listener = found.ok().and_then(|at| self.listeners.get_mut(at));
-        let listener = listener.filter(|listener| listener.vnet == vnet);
-        let listener = listener.ok_or(Rule::Listener)?;
-        // solisten_clone lets one in while no more than 3/2 of the backlog wait.
-        let backlog = listener.qlimit.max(self.ceilings.soacceptqueue);
-        let most = u64::from(backlog).saturating_mul(3) / 2;
-        if u64::from(listener.waiting) > most {
-            return Err(Rule::Backlog);
+        let listener = found.ok().and_then(|at| self.listeners.get(at));
+        match listener {
+            Some(listener) if listener.vnet == vnet => Ok(()),
+            _ => Err(Rule::Listener),
         }
-        listener.waiting = listener.waiting.saturating_add(1);
-        Ok(())
     }
 
     fn queues(&mut self, tp: &Tcpcb) -> Result<(), Rule> {
