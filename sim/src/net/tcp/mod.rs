@@ -273,6 +273,7 @@ impl Inet {
             return Err(Errno::EADDRINUSE);
         }
         self.tcp.fastopen_sysctl(cx, &old);
+        self.tcp.syncache_resize(&old, cx.now);
         if self.tcp.sysctl.hostcache_purgenow != 0 {
             self.tcp.sysctl.hostcache_purgenow = 0;
             self.tcp.hostcache.purge();

@@ -8,7 +8,7 @@
 
 use super::cookie::LIFETIME;
 use crate::net::inpcb::InConninfo as Conninfo;
-use crate::net::tcp::Tcp;
+use crate::net::tcp::{Sysctl, Tcp};
 use crate::time::{Duration, Instant};
 
 /// `TCP_SYNCACHE_MAX_BACKOFF`: the longest pause is 16 minutes.
@@ -89,6 +89,33 @@ impl Tcp {
         let used = used.map_or(0, |row| row.list.len()) as i64;
         if used >= self.sysctl.syncache_bucketlimit.max(1) {
             self.syncache_overflow(bucket, now);
+        }
+    }
+
+    /// The limits or the number of rows have changed: as if it had always been so, what has no room goes, the
+    /// oldest first. In FreeBSD these are tunables of the loader (`CTLFLAG_RDTUN`) and never change.
+    pub(in crate::net::tcp) fn syncache_resize(&mut self, old: &Sysctl, now: Instant) {
+        let new = &self.sysctl;
+        let rows = old.syncache_hashsize != new.syncache_hashsize;
+        let limits = |s: &Sysctl| (s.syncache_bucketlimit, s.syncache_cachelimit);
+        if !rows && limits(old) == limits(new) {
+            return;
+        }
+        let mut entries = std::mem::take(&mut self.syncache.entries)
+            .into_values()
+            .collect::<Vec<_>>();
+        entries.sort_by_key(|sc| sc.age);
+        let most = usize::try_from(new.syncache_cachelimit).unwrap_or(0);
+        entries.drain(..entries.len().saturating_sub(most));
+        self.syncache.timerq.clear();
+        if rows {
+            self.syncache.buckets.clear();
+        }
+        for row in self.syncache.buckets.values_mut() {
+            row.list.clear();
+        }
+        for sc in entries {
+            self.syncache_restore(sc, now);
         }
     }
 

@@ -274,6 +274,39 @@ fn without_cookies_an_overflow_drops_the_oldest_and_nothing_pauses() {
     }
 }
 
+/// The limits are tunables of the loader in FreeBSD; here whoever sets them finds the cache as if they had
+/// always been so, which an image cannot tell from that.
+#[test]
+fn a_cache_that_is_made_smaller_keeps_its_newest_entries() {
+    for (limit, value) in [
+        (LIMITS[0], 1),
+        (LIMITS[1], 1),
+        ("net.inet.tcp.syncache.hashsize", 1),
+    ] {
+        let mut net = Net::new(5);
+        let listener = small_cache(&mut net, LIMITS[0], 0);
+        let wide = |inet: &mut Inet, cx: &mut Cx<'_>| {
+            inet.sysctl_set(cx, "net.inet.tcp.syncache.hashsize", 1 << 20)?;
+            inet.sysctl_set(cx, LIMITS[0], 1)
+        };
+        if limit.ends_with("hashsize") {
+            net.call(1, wide).unwrap();
+        }
+        let answers: Vec<Segment> = (1..=2).flat_map(|port| syn(&mut net, port)).collect();
+        net.call(1, |inet, cx| inet.sysctl_set(cx, limit, value))
+            .unwrap();
+        let tcp = &net.hosts[1].inet.tcp;
+        assert_eq!(tcp.syncache.entries.len(), 1, "{limit}");
+        assert_eq!(tcp.syncache.timerq.len(), 1, "{limit}");
+        assert!(!tcp.syncache.pause.paused);
+        let good: Vec<bool> = answers
+            .iter()
+            .map(|answer| complete(&mut net, listener, answer))
+            .collect();
+        assert_eq!(good, [false, true], "{limit}");
+    }
+}
+
 #[test]
 fn without_cookies_and_an_entry_to_drop_a_syn_is_not_answered() {
     let mut net = Net::new(5);
