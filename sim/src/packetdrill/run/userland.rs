@@ -6,6 +6,7 @@
 //! it with success would judge nothing.
 
 use super::stack::Stack;
+use crate::errno::Errno;
 use crate::time::{Duration, Instant};
 use std::net::IpAddr;
 
@@ -253,6 +254,9 @@ fn sockstat<S: Stack>(stack: &S, options: &[&str]) -> Result<String, String> {
     Ok(lines)
 }
 
+/// Bytes of a key for MD5 signatures (`tcpsignature_init_impl`, `netipsec/xform_tcp.c`, FreeBSD 15.0).
+const MD5_KEY: std::ops::RangeInclusive<usize> = 1..=80;
+
 /// `add SRC DST tcp SPI -A tcp-md5 "KEY" ;` of setkey(8).
 fn security_associations<S: Stack>(stack: &mut S, now: Instant, text: &str) -> Result<(), String> {
     for statement in text.split(';').map(str::trim).filter(|s| !s.is_empty()) {
@@ -264,10 +268,15 @@ fn security_associations<S: Stack>(stack: &mut S, now: Instant, text: &str) -> R
             text.parse::<IpAddr>()
                 .map_err(|_| format!("setkey: {text}: no address"))
         };
-        stack.md5_key(
-            now,
-            Some((address(src)?, address(dst)?, key.trim_matches('"'))),
-        );
+        let key = key.trim_matches('"');
+        if !MD5_KEY.contains(&key.len()) {
+            return Err(format!(
+                "setkey: a key of {} bytes: {}",
+                key.len(),
+                Errno::EINVAL
+            ));
+        }
+        stack.md5_key(now, Some((address(src)?, address(dst)?, key)));
     }
     Ok(())
 }
@@ -311,6 +320,10 @@ mod tests {
             ("sysctl net.inet.tcp.no_such=1", "ENOENT"),
             ("sysctl net.inet.tcp.sack.enable", "no value"),
             ("sleep soon", "no time"),
+            (
+                "echo 'add ::1 ::2 tcp 1 -A tcp-md5 \"\" ;' | setkey -c",
+                "0 bytes: EINVAL",
+            ),
             ("ifconfig tun0 down", "no such command"),
             ("rm -rf /", "no such command"),
             (
