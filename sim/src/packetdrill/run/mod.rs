@@ -107,6 +107,8 @@ impl Failure {
 pub struct Outcome {
     /// `None` where all was as the script says.
     pub failure: Option<Failure>,
+    /// A move failed, and `failure` says why; what happened since then is that of no instance.
+    pub broken: bool,
     /// Failures that the script declares not fatal.
     pub warnings: Vec<Failure>,
     /// The last packets before the failure, with their times, oldest first.
@@ -132,6 +134,7 @@ impl Outcome {
     fn failed(failure: Failure) -> Self {
         Self {
             failure: Some(failure),
+            broken: false,
             warnings: Vec::new(),
             before: Vec::new(),
             took: Duration::ZERO,
@@ -244,7 +247,9 @@ pub fn run_watched<'w, M: MakeStack>(
         lines: Vec::new(),
     };
     let mut failure = run.all().err();
-    if let Some(why) = run.stack.broken() {
+    let why = run.stack.broken();
+    let broken = why.is_some();
+    if let Some(why) = why {
         failure = Some(Failure::at(run.line, why));
     }
     Outcome {
@@ -254,6 +259,7 @@ pub fn run_watched<'w, M: MakeStack>(
             Vec::new()
         },
         failure,
+        broken,
         warnings: run.warnings,
         took: run.now.since(UPTIME),
         happened: run.stack.happened().to_vec(),

@@ -208,7 +208,9 @@ fn difference(plain: &Outcome, moved: &Outcome) -> Option<Difference> {
                 Some(failure) => format!("the end: {}", failure.what),
                 None => "the end".to_owned(),
             };
-            outcome.happened.get(first).map_or_else(failure, tell)
+            // Where the instance was lost, nothing that came after tells more than why.
+            let next = outcome.happened.get(first).filter(|_| !outcome.broken);
+            next.map_or_else(failure, tell)
         };
         return Some(Difference {
             event: first + 1,
