@@ -59,16 +59,15 @@ pub(super) fn files(kern: &mut Kern, staged: &Staged, made: &mut Made) -> Files 
         sockets: made.sockets.clone(),
         ..Files::default()
     };
-    for (id, pipe) in &staged.pipes {
-        let ends = staged.files.values().filter(|file| {
-            let named = file.pipe.map(|pipe| pipe.id());
-            named == Some(*id)
-        });
-        let mut open = [false; 2];
-        for file in ends {
-            let [first, second] = &mut open;
+    let mut ends: BTreeMap<u32, [bool; 2]> = BTreeMap::new();
+    for file in staged.files.values() {
+        if let Some(pipe) = file.pipe {
+            let [first, second] = ends.entry(pipe.id()).or_default();
             *(if file.pipe_end { second } else { first }) = true;
         }
+    }
+    for (id, pipe) in &staged.pipes {
+        let open = ends.get(id).copied().unwrap_or_default();
         let made_pipe = kern.restore_pipe(Pipe {
             buffers: pipe.buffers.clone(),
             open,

@@ -4,6 +4,7 @@
 use super::{BEHIND, Instance, USED};
 use crate::packetdrill::run::machine::{Machine, Place, ROUTER_MAC};
 use crate::time::Instant;
+use std::collections::BTreeSet;
 use vpscore::net::Remap;
 
 impl Instance {
@@ -15,7 +16,7 @@ impl Instance {
             machine.insert(other).populate(now)?;
         }
         let from = self.machine().ok_or("no such host")?;
-        let old = from.numbers(&self.place);
+        let old: BTreeSet<_> = from.numbers(&self.place).into_iter().collect();
         let instance = self.place.instance;
         let from = self.machine_mut().ok_or("no such host")?;
         let image = from.take_off(now, instance)?;
