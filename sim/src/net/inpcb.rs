@@ -34,6 +34,9 @@ pub const INP_ANONPORT: u32 = 0x0000_0040;
 /// `IN6P_IPV6_V6ONLY`: no IPv4-mapped addresses.
 pub const IN6P_IPV6_V6ONLY: u32 = 0x0000_8000;
 
+/// `IPDEFTTL`: the time to live where nobody says otherwise (`netinet/ip.h`).
+pub const IPDEFTTL: u8 = 64;
+
 /// The addresses of a block or of a segment, seen from here (`struct in_conninfo`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InConninfo {
@@ -65,8 +68,8 @@ pub struct Inpcb {
     pub(crate) inp_flags: u32,
     /// IPv4 type of service.
     pub(crate) inp_ip_tos: u8,
-    /// IPv4 time to live; `None` for the default of the system.
-    pub(crate) inp_ip_ttl: Option<u8>,
+    /// IPv4 time to live: that of the system when the socket was made, or what was set.
+    pub(crate) inp_ip_ttl: u8,
     /// Least TTL or hop limit of a packet that is accepted; 0 for any.
     pub(crate) inp_ip_minttl: u8,
     /// IPv6 traffic class.
@@ -104,7 +107,7 @@ impl Inpcb {
             },
             inp_flags: 0,
             inp_ip_tos: 0,
-            inp_ip_ttl: None,
+            inp_ip_ttl: IPDEFTTL,
             inp_ip_minttl: 0,
             in6p_tclass: 0,
             in6p_hops: None,
@@ -132,9 +135,13 @@ impl Inpcb {
         self.inp_flags & INP_DROPPED != 0
     }
 
-    /// TTL or hop limit for a packet of this family, where one was set.
+    /// TTL or hop limit for a packet of this family; `None` for the default of the system.
     pub(crate) fn ttl(&self, v6: bool) -> Option<u8> {
-        if v6 { self.in6p_hops } else { self.inp_ip_ttl }
+        if v6 {
+            self.in6p_hops
+        } else {
+            Some(self.inp_ip_ttl)
+        }
     }
 
     /// Type of service or traffic class for a packet of this family.

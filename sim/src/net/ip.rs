@@ -33,6 +33,7 @@ use super::bandlim::{BANDLIM_CLASSES, Bandlim, RATELIM6_CLASSES, RateLimit, Rate
 use super::cx::IcmpError;
 use super::ether::MacAddr;
 use super::ifnet::{IfAddr, IfIndex, IfKind, Ifnet, Ifnets, in_prefix};
+use super::inpcb::IPDEFTTL;
 use super::ipv4::Ipv4Header;
 use super::ipv6::Ipv6Header;
 use super::lltable::{LlAction, LlTable};
@@ -112,7 +113,7 @@ impl Default for IpSysctls {
         Self {
             forwarding: false,
             forwarding6: false,
-            ttl: 64,
+            ttl: IPDEFTTL,
             hlim: 64,
             bmcastecho: false,
             quotelen: 548,

@@ -142,7 +142,7 @@ record! {
         3 => inp_vflag: u8 where Bound::bits((INP_IPV4 | INP_IPV6 | INP_IPV6PROTO) as u64),
         /// `inp_ip_p`: the protocol of a raw socket.
         4 => inp_ip_p: u8,
-        /// `inp_ip_ttl`: the time to live of what is sent; 0 is the vnet's default.
+        /// `inp_ip_ttl`: the time to live of what is sent over IPv4.
         5 => inp_ip_ttl: u8,
         /// `inp_ip_minttl`: below this, what arrives is dropped.
         6 => inp_ip_minttl: u8,

@@ -56,7 +56,7 @@ record! {
         11 => sc_peer_mss: u16,
         /// `sc_wnd`: the window advertised.
         12 => sc_wnd: u16,
-        /// `sc_ip_ttl`; 0 is the vnet's default.
+        /// `sc_ip_ttl`: the time to live or hop limit of the answer.
         13 => sc_ip_ttl: u8,
         /// `sc_ip_tos`.
         14 => sc_ip_tos: u8,

@@ -82,8 +82,13 @@ impl Inet {
         let so = self.alloc(domain, proto, (rcv, snd), pcb);
         // in_pcballoc: mapped addresses are for those who ask, unless the vnet says otherwise.
         let v6only = self.tcp.sysctl.v6only != 0;
-        if let Some(entry) = self.get_mut(so).filter(|_| domain == Domain::Inet6) {
-            entry.inp.set_v6only(v6only);
+        // tcp_newtcpcb, udp_attach: a default that is changed later is for later sockets.
+        let ttl = cx.ip.default_ttl(unspecified(false));
+        if let Some(entry) = self.get_mut(so) {
+            entry.inp.inp_ip_ttl = ttl;
+            if domain == Domain::Inet6 {
+                entry.inp.set_v6only(v6only);
+            }
         }
         self.soref(so);
         Ok(so)

@@ -60,7 +60,7 @@ pub(super) fn set_ip(entry: &mut Entry, name: i32, value: &[u8]) -> Result<(), E
             entry.inp.inp_ip_tos = value as u8 & mask;
         }
         IP_TTL if value == 0 => return Err(Errno::EINVAL),
-        IP_TTL => entry.inp.inp_ip_ttl = Some(byte(value)?),
+        IP_TTL => entry.inp.inp_ip_ttl = byte(value)?,
         IP_MINTTL => entry.inp.inp_ip_minttl = byte(value)?,
         IP_PORTRANGE => set_port_range(&mut entry.inp, value)?,
         IP_DONTFRAG => {
@@ -72,14 +72,11 @@ pub(super) fn set_ip(entry: &mut Entry, name: i32, value: &[u8]) -> Result<(), E
     Ok(())
 }
 
-pub(super) fn get_ip(entry: &Entry, cx: &Cx<'_>, name: i32) -> Result<Vec<u8>, Errno> {
+pub(super) fn get_ip(entry: &Entry, name: i32) -> Result<Vec<u8>, Errno> {
     let inp = &entry.inp;
     let value = match name {
         IP_TOS => i32::from(inp.inp_ip_tos),
-        IP_TTL => {
-            let ttl = inp.inp_ip_ttl;
-            i32::from(ttl.unwrap_or_else(|| cx.ip.default_ttl(unspecified(false))))
-        }
+        IP_TTL => i32::from(inp.inp_ip_ttl),
         IP_MINTTL => i32::from(inp.inp_ip_minttl),
         IP_PORTRANGE => port_range(inp),
         IP_DONTFRAG => i32::from(inp.inp_flags & INP_DONTFRAG != 0),

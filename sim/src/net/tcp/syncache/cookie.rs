@@ -130,7 +130,7 @@ impl Tcp {
             sc_iss: iss,
             sc_peer_mss: MSSTAB[usize::from(bits >> 2 & 7)],
             sc_wnd: listener.hiwat.min(MAXWIN) as u16,
-            sc_ip_ttl: listener.inp.ttl(inc.is_v6()),
+            sc_ip_ttl: listener.ttl(cx, inc),
             sc_ip_tos: listener.inp.tos(inc.is_v6()),
             sc_requested_s_scale: 0,
             sc_requested_r_scale: 0,

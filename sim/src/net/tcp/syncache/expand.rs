@@ -154,9 +154,10 @@ impl Inet {
             };
         new.inp.inc = sc.sc_inc;
         // The listener's at the SYN, not what it has been set to since.
-        new.inp.inp_ip_ttl = match sc.sc_ip_ttl {
-            Some(ttl) if !sc.sc_inc.is_v6() => Some(ttl),
-            _ => linp.inp_ip_ttl,
+        new.inp.inp_ip_ttl = if sc.sc_inc.is_v6() {
+            linp.inp_ip_ttl
+        } else {
+            sc.sc_ip_ttl
         };
         new.inp.inp_ip_tos = sc.sc_ip_tos;
         new.inp.in6p_hops = linp.in6p_hops;

@@ -58,7 +58,7 @@ pub(crate) struct Sc {
     pub(crate) sc_iss: Seq,
     pub(crate) sc_peer_mss: u16,
     pub(crate) sc_wnd: u16,
-    pub(crate) sc_ip_ttl: Option<u8>,
+    pub(crate) sc_ip_ttl: u8,
     pub(crate) sc_ip_tos: u8,
     pub(crate) sc_requested_s_scale: u8,
     pub(crate) sc_requested_r_scale: u8,
@@ -111,6 +111,12 @@ impl Listener {
             t_flags: tp.t_flags,
             inp: inp.clone(),
         }
+    }
+
+    /// The TTL or hop limit of what answers for this listener, as it is now (`syncache_add`).
+    fn ttl(&self, cx: &Cx<'_>, inc: &Conninfo) -> u8 {
+        let ttl = self.inp.ttl(inc.is_v6());
+        ttl.unwrap_or_else(|| cx.ip.default_ttl(inc.faddr))
     }
 }
 
@@ -325,7 +331,7 @@ impl Tcp {
             sc_iss: Seq(0),
             sc_peer_mss: seg.to.mss.unwrap_or(0),
             sc_wnd: listener.hiwat.min(MAXWIN) as u16,
-            sc_ip_ttl: listener.inp.ttl(v6),
+            sc_ip_ttl: listener.ttl(cx, inc),
             sc_ip_tos: listener.inp.tos(v6),
             sc_requested_s_scale: 0,
             sc_requested_r_scale: 0,
@@ -423,7 +429,7 @@ impl Tcp {
             src: inc.laddr,
             dst: inc.faddr,
             tos: sc.sc_ip_tos & !ECN_MASK,
-            ttl: sc.sc_ip_ttl.unwrap_or_else(|| cx.ip.default_ttl(inc.faddr)),
+            ttl: sc.sc_ip_ttl,
             flow: sc.sc_flowlabel,
             df: self.sysctl.path_mtu_discovery != 0 && sc.sc_flags & SCF_UNREACH == 0,
             port: sc.sc_port,
