@@ -26,6 +26,8 @@ pub mod suite;
 #[cfg(test)]
 mod suite_tests;
 mod syscall_syntax;
+#[cfg(test)]
+mod sysctl_tests;
 pub mod wire;
 #[cfg(test)]
 mod wire_tests;
