@@ -738,6 +738,7 @@ fn sample_net(w: &mut Writer<List<u8>>, root: u32) -> Result<u32, Failure> {
         la_asked: 0,
         remaining: Some(Duration::from_secs(1_100)),
         la_hold: list([]),
+        r_skip_req: Some(true),
     })?;
     w.object(&TcpVnet {
         vnet: Ref::new(vnet),

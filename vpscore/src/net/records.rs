@@ -355,6 +355,7 @@ impl<'r> Remapping<'r> {
             la_asked: _,
             remaining: _,
             la_hold,
+            r_skip_req: _,
         } = record;
         for packet in la_hold.iter_mut() {
             self.remap.packet(Way::In, packet.0.as_mut_slice());

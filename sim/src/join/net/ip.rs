@@ -287,12 +287,11 @@ pub fn llentry_record(
         la_asked: entry.asked.into(),
         remaining: entry.deadline.map(|at| at.since(now)),
         la_hold,
+        r_skip_req: (!entry.used).then_some(true),
     })
 }
 
 /// Adds the neighbour of a record; `ifindex` is the interface that its reference names.
-///
-/// An ARP entry counts as used, so that it is verified at its end and not dropped.
 pub fn restore_llentry(now: Instant, record: &schema::Llentry, ip: &mut IpStack, ifindex: IfIndex) {
     let state = match record.state {
         schema::LlState::Incomplete => LlState::Incomplete,
@@ -312,7 +311,7 @@ pub fn restore_llentry(now: Instant, record: &schema::Llentry, ip: &mut IpStack,
         asked: u8::try_from(record.la_asked).unwrap_or(u8::MAX),
         asked_at,
         deadline: record.remaining.map(|left| now.after(left)),
-        used: true,
+        used: record.r_skip_req != Some(true),
         hold: record
             .la_hold
             .iter()

@@ -69,9 +69,7 @@ fn lived_in() -> (IpStack, IfIndex) {
     table.add_static((ether, ip("10.0.0.9")), known);
     table.arp_heard(THEN, (ether, ip("10.0.0.8")), known, true);
     table.nd_solicited_by(THEN, (ether, ip("2001:db8::8")), known);
-    for entry in table.entries.values_mut() {
-        entry.used = true;
-    }
+    table.arp_heard(THEN, (ether, ip("10.0.0.6")), known, true);
     for dst in ["192.0.2.1", "2001:db8::9", "10.0.0.8"] {
         stack.output(packet(&stack, dst)).unwrap();
     }
@@ -141,6 +139,7 @@ fn the_same_stack_stands_on_the_target_and_nobody_heard_of_it() {
         let same = &target.lltable.entries[at];
         assert_eq!((same.mac, same.state), (entry.mac, entry.state), "{at:?}");
         assert_eq!((same.asked, same.deadline), (entry.asked, entry.deadline));
+        assert_eq!(same.used, entry.used, "{at:?}");
         assert_eq!(same.hold, entry.hold, "{at:?}");
     }
 }

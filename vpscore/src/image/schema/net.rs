@@ -281,6 +281,9 @@ record! {
         5 => remaining: Option<Duration>,
         /// `la_hold`: packets that wait for the answer, link-layer header excluded.
         6 => la_hold: List<Bytes>,
+        /// `r_skip_req`: nothing was sent to it since it was learned or asked for, so that it ends without being asked
+        /// again; absent where something was.
+        128 => r_skip_req: Option<bool>,
     }
 }
 
