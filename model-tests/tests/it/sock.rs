@@ -182,6 +182,10 @@ fn listener_with_traces_of_a_peer_is_refused() {
     let mut tp = listening();
     tp.t_timers.rexmt = Some(Duration::ZERO);
     assert_eq!(refused(&tp), Some("t_timers"));
+    // What is left of a connection that was over ends it.
+    let mut tp = listening();
+    (tp.t_timers.keep, tp.t_timers.msl2) = (Some(Duration::ZERO), Some(Duration::ZERO));
+    assert_eq!(refused(&tp), None);
 }
 
 #[test]

@@ -81,10 +81,21 @@ fn timers(tp: &Tcpcb) -> Result<(), u64> {
     if timers.rexmt.is_some() && timers.persist.is_some() {
         return Err(Tcpcb::t_timers);
     }
-    if timers.msl2.is_some() && !matches!(tp.t_state, TcpState::FinWait2 | TcpState::TimeWait) {
+    let over = matches!(
+        tp.t_state,
+        TcpState::FinWait2 | TcpState::TimeWait | TcpState::Listen
+    );
+    if timers.msl2.is_some() && !over {
         return Err(Tcpcb::t_timers);
     }
-    if tp.t_state == TcpState::Listen && *timers != super::TcpTimers::default() {
+    // listen(2) on a connection that is over for the program leaves the timers that end it (tcp_usr_listen,
+    // tcp_usrreq.c), and no others run then.
+    let ends = super::TcpTimers {
+        keep: timers.keep,
+        msl2: timers.msl2,
+        ..super::TcpTimers::default()
+    };
+    if tp.t_state == TcpState::Listen && *timers != ends {
         return Err(Tcpcb::t_timers);
     }
     // Without its timer TIME-WAIT would last for ever.

@@ -77,7 +77,13 @@ fn internet(so: &Socket, inp: &Inpcb) -> Result<(), u64> {
 }
 
 fn tcp(so: &Socket, tp: &Tcpcb, listening: bool) -> Result<(), u64> {
-    if (tp.t_state == TcpState::Listen) != listening {
+    // What a timer has closed under a listener's feet leaves the listener.
+    let listens = match tp.t_state {
+        TcpState::Listen => listening,
+        TcpState::Closed => true,
+        _ => !listening,
+    };
+    if !listens {
         return Err(Socket::tcpcb);
     }
     if tp.t_state != TcpState::Listen

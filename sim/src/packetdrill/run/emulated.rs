@@ -31,6 +31,7 @@ use crate::net::cx::SoId;
 use crate::net::ether::{ETHERTYPE_IP, ETHERTYPE_IPV6, EtherHeader};
 use crate::net::socket::{Inet, Pcb};
 use crate::net::stack::InetVnet;
+use crate::net::tcp::State;
 use crate::rng::fnv1a;
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
@@ -514,7 +515,9 @@ impl Stack for Instance {
     }
 
     fn drop_connections(&mut self, now: Instant, state: &str) {
-        let in_state = |tp: &crate::net::tcp::Tcpcb| tp.t_state.name() == state;
+        // A listener is never dropped (sysctl_drop, tcp_subr.c; tcpdrop(8) passes them over).
+        let in_state =
+            |tp: &crate::net::tcp::Tcpcb| tp.t_state.name() == state && tp.t_state != State::Listen;
         let dropped = self.command(now, |stack, here| {
             let inet = stack.transports();
             let doomed: Vec<SoId> = inet
