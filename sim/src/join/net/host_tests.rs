@@ -81,7 +81,6 @@ fn a_host_takes_the_sockets_that_its_ceilings_have_room_for() {
     let host = |maxsockbuf, sockets| Ceilings {
         maxsockbuf,
         sockets,
-        ..Ceilings::MOST
     };
     let unaltered = |_: &mut sock::Socket| {};
     let waste = 8 * 65_536;
