@@ -115,16 +115,8 @@ pub(super) fn tcpcb_record(
     listener: impl Fn(SoId) -> Option<SocketRef>,
 ) -> Result<(sock::Tcpcb, Vec<u8>), Unmovable> {
     let tick = ticks(now);
-    // Of the connection that a listener was once nothing is looked at again.
-    let without_peer = tp.t_state == State::Listen;
-    let (snd_holes, sackblks) = match without_peer {
-        true => Default::default(),
-        false => scoreboard(tp)?,
-    };
-    let (t_segq, bytes) = match without_peer {
-        true => Default::default(),
-        false => segq(&tp.t_segq)?,
-    };
+    let (snd_holes, sackblks) = scoreboard(tp)?;
+    let (t_segq, bytes) = segq(&tp.t_segq)?;
     let badrxtwin = tp.t_badrxtwin.wrapping_sub(tick) as i32;
     let tfo_listener = tp.t_tfo_pending.and_then(listener);
     let record = sock::Tcpcb {
@@ -179,10 +171,7 @@ pub(super) fn tcpcb_record(
         t_dupacks: tp.t_dupacks,
         snd_fack: seq(tp.snd_fack),
         snd_holes,
-        sackhint: match without_peer {
-            true => sock::SackHint::default(),
-            false => hint(tp),
-        },
+        sackhint: hint(tp),
         sackblks,
         t_segq,
         t_timers: timers(tp, now),

@@ -7,7 +7,8 @@ use super::flags::{
     TF_NEEDFIN, TF_REQ_TSTMP, TF2_FBYTES_COMPLETE,
 };
 use super::fsm::State;
-use super::tcpcb::Timer;
+use super::reass::Segq;
+use super::tcpcb::{SackHint, Timer};
 use crate::errno::Errno;
 use crate::net::inpcb::INP_SOCKREF;
 use crate::net::sockbuf::SBS_RCVATMARK;
@@ -50,6 +51,11 @@ impl Conn<'_, '_> {
     /// `tcp_usr_listen`
     pub(crate) fn usr_listen(&mut self) {
         self.state_change(State::Listen);
+        // Of a connection that this was before nothing is looked at again.
+        self.tp.snd_holes.clear();
+        self.tp.sackhint = SackHint::default();
+        self.tp.rcv_numsacks = 0;
+        self.tp.t_segq = Segq::default();
         if self.tp.has(TF_FASTOPEN) {
             self.tp.t_tfo_pending_count.get_or_insert(0);
         }
