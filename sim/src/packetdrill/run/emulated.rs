@@ -466,15 +466,17 @@ impl Stack for Instance {
 
     fn sysctl(&mut self, now: Instant, name: &str, value: &str) -> Result<(), Errno> {
         // The variables of these whose value is a word.
-        let word: Option<fn(&mut Inet, &str) -> Result<(), Errno>> = match name {
-            "net.inet.tcp.cc.algorithm" => Some(Inet::cc_algorithm_set),
-            "net.inet.tcp.functions_default" => Some(|inet, word| inet.functions_default_set(word)),
-            _ => None,
-        };
-        if let Some(set) = word {
-            return self.command(now, |stack, here| {
+        let word = |set: fn(&mut Inet, &str) -> Result<(), Errno>| {
+            move |stack: &mut InetVnet, here| {
                 stack.with_transports(here, |inet, _| set(inet, value))
-            });
+            }
+        };
+        match name {
+            "net.inet.tcp.cc.algorithm" => return self.command(now, word(Inet::cc_algorithm_set)),
+            "net.inet.tcp.functions_default" => {
+                return self.command(now, word(|inet, name| inet.functions_default_set(name)));
+            }
+            _ => {}
         }
         let value = value.trim().parse::<i64>().map_err(|_| Errno::EINVAL)?;
         self.command(now, |stack, here| {
