@@ -98,6 +98,17 @@ pub trait IpLayer {
     /// The default TTL or hop limit for `dst` (`net.inet.ip.ttl`, `net.inet6.ip6.hlim`).
     fn default_ttl(&self, dst: IpAddr) -> u8;
 
+    /// The hop limit of a connected IPv6 socket for which none was set: that of the link (`in6_selecthlim`, `in6_src.c`),
+    /// which is `IPV6_DEFHLIM` as long as no router advertises another; the default where there is no route.
+    fn hop_limit_to(&self, dst: IpAddr) -> u8 {
+        const IPV6_DEFHLIM: u8 = 64;
+        if self.mtu_for(dst) == 0 {
+            self.default_ttl(dst)
+        } else {
+            IPV6_DEFHLIM
+        }
+    }
+
     /// True where one more answer of this class may go out now; it is counted then (`badport_bandlim`).
     fn badport_bandlim(&mut self, class: Bandlim) -> bool;
 }

@@ -212,7 +212,7 @@ impl Inet {
         }
         match (level, entry.so.so_domain) {
             (IPPROTO_IP, Domain::Inet) => get_ip(entry, name),
-            (IPPROTO_IPV6, Domain::Inet6) => get_ip6(entry, cx, name),
+            (IPPROTO_IPV6, Domain::Inet6) => get_ip6(entry, name),
             (IPPROTO_ICMPV6, Domain::Inet6) if proto == Proto::Raw(58) => match name {
                 ICMP6_FILTER => Ok(entry.inp.icmp6filt.map_or(vec![0xff; 32], |f| f.to_vec())),
                 _ => Err(Errno::ENOPROTOOPT),

@@ -3,10 +3,7 @@
 
 use super::{Entry, Pcb, Proto, int};
 use crate::errno::Errno;
-use crate::net::cx::Cx;
-use crate::net::inpcb::{
-    IN6P_IPV6_V6ONLY, INP_DONTFRAG, INP_HIGHPORT, INP_LOWPORT, Inpcb, unspecified,
-};
+use crate::net::inpcb::{IN6P_IPV6_V6ONLY, INP_DONTFRAG, INP_HIGHPORT, INP_LOWPORT, Inpcb};
 
 const IP_TOS: i32 = 3;
 const IP_TTL: i32 = 4;
@@ -119,13 +116,10 @@ pub(super) fn set_ip6(entry: &mut Entry, name: i32, value: &[u8]) -> Result<(), 
     Ok(())
 }
 
-pub(super) fn get_ip6(entry: &Entry, cx: &Cx<'_>, name: i32) -> Result<Vec<u8>, Errno> {
+pub(super) fn get_ip6(entry: &Entry, name: i32) -> Result<Vec<u8>, Errno> {
     let inp = &entry.inp;
     let value = match name {
-        IPV6_UNICAST_HOPS => {
-            let hops = inp.in6p_hops;
-            i32::from(hops.unwrap_or_else(|| cx.ip.default_ttl(unspecified(true))))
-        }
+        IPV6_UNICAST_HOPS => inp.in6p_hops.map_or(-1, i32::from),
         IPV6_TCLASS => i32::from(inp.in6p_tclass),
         IPV6_PORTRANGE => port_range(inp),
         IPV6_USE_MIN_MTU => i32::from(inp.ip6po_minmtu),

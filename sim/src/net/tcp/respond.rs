@@ -199,7 +199,7 @@ impl Conn<'_, '_> {
             src: header.src.0,
             dst: header.dst.0,
             tos: self.inp.tos(v6) & !ECN_MASK | ect,
-            ttl: ttl.unwrap_or_else(|| self.cx.ip.default_ttl(header.dst.0)),
+            ttl: ttl.unwrap_or_else(|| self.cx.ip.hop_limit_to(header.dst.0)),
             flow: 0,
             df,
             port,

@@ -243,6 +243,9 @@ impl Inet {
         let v6 = dst.is_ipv6();
         let ttl = match entry.inp.ttl(v6) {
             Some(ttl) if !dst.is_multicast() => ttl,
+            None if !entry.inp.inc.faddr.is_unspecified() && !dst.is_multicast() => {
+                cx.ip.hop_limit_to(dst)
+            }
             _ => cx.ip.default_ttl(dst),
         };
         cx.ip.output(IpPacket {
