@@ -327,7 +327,7 @@ impl Report {
         out
     }
 
-    /// A program a line.
+    /// A program a row; further lines of its output stand below the first.
     fn tell_programs(&self, out: &mut String) {
         let _ = writeln!(
             out,
@@ -340,15 +340,16 @@ impl Report {
                 0 => number(program.exit),
                 signal => signal_name(signal).into_owned(),
             };
-            let _ = writeln!(
-                out,
-                "{:<16} {:<8} {:>5} {:>7}  {}",
+            let mut row = format!(
+                "{:<16} {:<8} {:>5} {:>7}  ",
                 program.name,
                 program.place,
                 number(program.pid),
-                ended,
-                program.output.trim_end()
+                ended
             );
+            let below = format!("\n{:width$}", "", width = row.chars().count());
+            row += &program.output.trim_end().replace('\n', &below);
+            let _ = writeln!(out, "{}", row.trim_end());
         }
     }
 

@@ -295,3 +295,19 @@ fn an_address_that_somebody_has_is_refused_before_anything_stops() {
         "the instance has not even begun to move"
     );
 }
+
+#[test]
+fn lines_of_a_programs_output_stay_below_each_other() {
+    let world = World::build(named("echo-remapped.toml"), None, true).unwrap();
+    let mut report = world.report();
+    report.programs[0].output = "one\ntwo\n".into();
+    report.programs[1].output = "three\n".into();
+    let text = report.text();
+    let column = |word: &str| {
+        let line = text.lines().find(|line| line.ends_with(word));
+        line.and_then(|line| line.find(word))
+    };
+    assert!(column("one").is_some());
+    assert_eq!(column("one"), column("two"));
+    assert_eq!(column("one"), column("three"));
+}
