@@ -82,7 +82,13 @@ fn each_end(mut run: impl FnMut(&str, [Option<String>; 3])) {
         let mut taken = ENDS.iter().filter(|value| is_taken(name, **value));
         let (least, most) = (taken.next(), taken.next_back());
         let none = Some(&0).filter(|none| is_taken(name, **none));
-        let set = |value: &i64| format!("+0.00 `sysctl -w {name}={value}`\n");
+        // What a mark leaves of a window can be set only while marks are not like losses.
+        let abe = |value: i64| format!("+0.00 `sysctl -w net.inet.tcp.cc.abe={value}`\n");
+        let [before, after] = match name.ends_with("beta_ecn") {
+            true => [abe(1), abe(0)],
+            false => Default::default(),
+        };
+        let set = |value: &i64| format!("{before}+0.00 `sysctl -w {name}={value}`\n{after}");
         run(name, [least, none, most].map(|value| value.map(set)));
     }
 }

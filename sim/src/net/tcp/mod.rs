@@ -213,6 +213,8 @@ impl Tcp {
     }
 }
 
+/// What is left of a window after a mark, in percent.
+const BETA_ECN: &str = "net.inet.tcp.cc.newreno.beta_ecn";
 /// What the UDP encapsulation of TCP listens on.
 const TUNNELING_PORT: &str = "net.inet.tcp.udp_tunneling_port";
 
@@ -262,9 +264,13 @@ impl Inet {
     }
 
     /// Sets a variable by name: `ENOENT` for an unknown one, `EINVAL` outside its range, `EADDRINUSE`
-    /// for a tunneling port that a socket has, which leaves tunneling off.
+    /// for a tunneling port that a socket has, which leaves tunneling off, `EACCES` for what is left of a window
+    /// after a mark as long as marks are like losses (`newreno_beta_handler`, `cc_newreno.c`).
     pub fn sysctl_set(&mut self, cx: &mut Cx<'_>, name: &str, value: i64) -> Result<(), Errno> {
         let old = self.tcp.sysctl.clone();
+        if name == BETA_ECN && old.cc_abe == 0 {
+            return Err(Errno::EACCES);
+        }
         self.tcp.sysctl.set(name, value)?;
         let tunnel = self.tunnel_port().filter(|_| name == TUNNELING_PORT);
         if tunnel.is_some_and(|port| self.udb.has_port(port)) {

@@ -293,3 +293,16 @@ fn stacks_and_algorithms_that_are_not_there_cannot_be_chosen() {
     assert_eq!(host.inet.cc_algorithm_set("newreno"), Ok(()));
     assert_eq!(host.inet.cc_algorithm_set("vegas"), Err(Errno::ESRCH));
 }
+
+#[test]
+fn what_a_mark_leaves_of_a_window_is_set_only_while_marks_are_not_losses() {
+    let mut host = Host::new(1, 1);
+    let (abe, beta_ecn) = ("net.inet.tcp.cc.abe", "net.inet.tcp.cc.newreno.beta_ecn");
+    let mut set =
+        |name, value| host.with(Instant::BOOT, |inet, cx| inet.sysctl_set(cx, name, value));
+    assert_eq!(set(beta_ecn, 70), Err(Errno::EACCES));
+    assert_eq!(set(beta_ecn, 101), Err(Errno::EACCES));
+    assert_eq!(set(abe, 1), Ok(()));
+    assert_eq!(set(beta_ecn, 101), Err(Errno::EINVAL));
+    assert_eq!(set(beta_ecn, 70), Ok(()));
+}
