@@ -381,29 +381,49 @@ impl Capture<'_> {
         found.ok_or(CaptureError::NoInstance(InstanceId::VPS0))
     }
 
+    /// The credentials of processes, and root's of an instance whose sockets have outlived all of them.
     fn creds(&mut self) -> Result<(), CaptureError> {
         for proc in self.procs.clone() {
             let cred = proc.ucred();
-            if self.creds.iter().any(|(known, _)| known == cred) {
-                continue;
+            if !self.creds.iter().any(|(known, _)| known == cred) {
+                self.put_cred(cred.clone())?;
             }
-            let mut cr_groups = List::new();
-            cr_groups.push(cred.gid)?;
-            let record = schema::Ucred {
-                cr_prison: self.instance_ref(cred.prison)?,
-                cr_uid: cred.uid,
-                cr_ruid: cred.ruid,
-                cr_svuid: cred.svuid,
-                cr_gid: cred.gid,
-                cr_rgid: cred.gid,
-                cr_svgid: cred.gid,
-                cr_groups,
-                cr_flags: 0,
-                cr_loginclass: Text::copy("default")?,
-            };
-            let reference = self.w.put(&record)?;
-            self.creds.push((cred.clone(), reference));
         }
+        for id in self.instances.keys().copied().collect::<Vec<_>>() {
+            let Some(prison) = self.join.prison_of(id) else {
+                continue;
+            };
+            let inhabited = self.creds.iter().any(|(known, _)| known.prison == prison);
+            if !inhabited && self.has_sockets(prison) {
+                self.put_cred(Ucred {
+                    uid: 0,
+                    ruid: 0,
+                    svuid: 0,
+                    gid: 0,
+                    prison,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put_cred(&mut self, cred: Ucred) -> Result<(), CaptureError> {
+        let mut cr_groups = List::new();
+        cr_groups.push(cred.gid)?;
+        let record = schema::Ucred {
+            cr_prison: self.instance_ref(cred.prison)?,
+            cr_uid: cred.uid,
+            cr_ruid: cred.ruid,
+            cr_svuid: cred.svuid,
+            cr_gid: cred.gid,
+            cr_rgid: cred.gid,
+            cr_svgid: cred.gid,
+            cr_groups,
+            cr_flags: 0,
+            cr_loginclass: Text::copy("default")?,
+        };
+        let reference = self.w.put(&record)?;
+        self.creds.push((cred, reference));
         Ok(())
     }
 }

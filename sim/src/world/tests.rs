@@ -311,3 +311,46 @@ fn lines_of_a_programs_output_stay_below_each_other() {
     assert_eq!(column("one"), column("two"));
     assert_eq!(column("one"), column("three"));
 }
+
+#[test]
+fn an_instance_moves_whose_sockets_have_outlived_all_its_processes() {
+    let text = r#"
+        name = "outlived"
+        deadline_ms = 20000
+        host = [{ name = "a", address = "10.0.0.1/24" }, { name = "b", address = "10.0.0.2/24" }]
+        instance = [{ name = "box", host = "a", address = "10.0.0.10/24" }]
+
+        [[program]]
+        name = "server"
+        in = "a"
+        file = "programs/echo-server.pgm"
+        define = { PORT = "7" }
+
+        [[program]]
+        name = "client"
+        in = "box"
+        file = "programs/echo-client.pgm"
+        define = { SERVER = "10.0.0.1:7", ROUNDS = "2" }
+        at_ms = 20
+        expect_exit = 0
+
+        [[migrate]]
+        instance = "box"
+        to = "b"
+        at_ms = 400
+    "#;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let scenario = Scenario::parse(text, &folder.join("outlived.toml")).unwrap();
+    let mut world = World::build(scenario, None, true).unwrap();
+    while world.moves.is_empty() && world.step() {}
+    let sockets = |world: &World, host: usize| {
+        let stacks = world.hosts[host].kern.vnets.values();
+        stacks
+            .map(|stack| stack.transports().iter().count())
+            .sum::<usize>()
+    };
+    assert!(sockets(&world, 0) > 1, "the client's end is in TIME-WAIT");
+    while !world.is_over() && world.step() {}
+    assert_eq!(world.report().failures, [""; 0]);
+    assert_eq!(sockets(&world, 1), 1, "it has gone along");
+}

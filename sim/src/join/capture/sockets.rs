@@ -7,7 +7,7 @@
 use super::{Capture, CaptureError};
 use crate::join::net::sockets::capture_sockets;
 use crate::kern::file::FileKind;
-use crate::kern::types::VnetId;
+use crate::kern::types::{PrisonId, VnetId};
 use crate::net::cx::{SoId, SoWait};
 use std::collections::BTreeMap;
 use vpscore::image::schema::Wchan;
@@ -30,7 +30,7 @@ impl Capture<'_> {
             if let Some(stack) = kern.vnets.get(vnet) {
                 stacks.push((*instance, stack));
             }
-            // What nobody holds any more counts as its instance's first process's.
+            // What nobody holds any more counts as its instance's first process's, or as root's.
             let inside = self.creds.iter().find(|(cred, _)| {
                 let found = self.instance_ref(cred.prison);
                 found.is_ok_and(|found| found == *instance)
@@ -64,6 +64,16 @@ impl Capture<'_> {
     /// The socket in the image; `None` where it is of a stack outside.
     pub(super) fn socket(&self, vnet: VnetId, so: SoId) -> Option<SocketRef> {
         self.sockets.get(&(vnet, so)).copied()
+    }
+
+    /// Whether anything in the stack of a prison has a credential.
+    pub(super) fn has_sockets(&self, prison: PrisonId) -> bool {
+        let vnet = self.kern.prison(prison).map(|prison| prison.vnet);
+        let stack = vnet.and_then(|vnet| self.kern.vnets.get(&vnet));
+        stack.is_some_and(|stack| {
+            let inet = stack.transports();
+            inet.iter().next().is_some() || inet.syncache_count() > 0
+        })
     }
 
     /// Whether the stack goes along.
