@@ -239,11 +239,15 @@ fn packets_of_a_script_are_captured_below_its_own_path() {
     std::fs::remove_dir_all(&root).unwrap();
 }
 
-/// Where FreeBSD's TCP test suite is: `TCP_TESTSUITE`, or beside the repository.
+/// Where FreeBSD's TCP test suite is: `TCP_TESTSUITE`.
 pub(super) fn suite() -> Option<PathBuf> {
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/tcp-testsuite");
-    let root = std::env::var_os("TCP_TESTSUITE").map_or(beside, PathBuf::from);
-    root.is_dir().then_some(root)
+    let root = std::env::var_os("TCP_TESTSUITE").map(PathBuf::from)?;
+    assert!(
+        root.is_dir(),
+        "TCP_TESTSUITE: {} is no folder",
+        root.display()
+    );
+    Some(root)
 }
 
 #[test]

@@ -281,3 +281,15 @@ fn faults_without_end_are_counted_and_the_first_ones_kept() {
     );
     assert_eq!(told(2), (3, 7, "died of SIGSEGV"));
 }
+
+#[test]
+fn every_reason_for_an_aborted_migration_is_in_the_document_as_it_is_told() {
+    use crate::world::moves::told;
+    use vpscore::cbor::Code;
+    use vpscore::migrate::Reason;
+    for (name, code) in Reason::NAMES.1 {
+        let reason = Reason::from_code(*code).unwrap();
+        let row = format!("| `{name}` | {} |", told::reason(reason));
+        assert!(DOCUMENT.contains(&row), "{row}");
+    }
+}

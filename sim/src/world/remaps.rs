@@ -3,6 +3,7 @@
 //! cables of the hosts where they are.
 
 use super::World;
+use super::moves::told;
 use super::scenario::Cidr;
 use super::translator::Translator;
 use crate::join::net::moved::may_be_remapped;
@@ -124,7 +125,7 @@ impl World {
         migrate: usize,
     ) -> Result<(), String> {
         let remap = self.remap_of(migrate);
-        let remap = remap.map_err(|error| format!("{error:?}: {}", error.errno()))?;
+        let remap = remap.map_err(told::remap)?;
         let Some(machine) = self.hosts.get(host) else {
             return Ok(());
         };
@@ -136,7 +137,7 @@ impl World {
             .filter_map(|prison| kern.vnets.get(&prison.vnet))
             .collect();
         let possible = may_be_remapped(&stacks, kern.now(), &remap);
-        possible.map_err(|error| format!("{error:?}"))
+        possible.map_err(|error| told::stacks(&error))
     }
 
     /// The instances of a move are on another host now, with the addresses that it gives them: so

@@ -199,7 +199,7 @@ impl TryFrom<String> for Cidr {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let wrong = || format!("\"{text}\" is no address; write it as 10.0.0.1/24");
+        let wrong = || format!("\"{text}\" is no address; write one of IPv4 as 10.0.0.1/24");
         let (address, prefix) = text.split_once('/').ok_or_else(wrong)?;
         let address = address.parse().map_err(|_| wrong())?;
         let prefix = prefix.parse().ok().filter(|p| *p <= 32).ok_or_else(wrong)?;

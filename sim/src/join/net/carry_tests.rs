@@ -29,7 +29,7 @@ use crate::time::{Duration, Instant};
 
 /// The moment of the capture: tick 100,001.
 pub(super) const NOW: Instant = Instant::from_nanos(100_000_000_000);
-/// The moment of the restore, on the same clock, which stood still.
+/// The listener that a connection is counted at.
 const LISTENER: SoId = SoId(7);
 
 fn after(ms: u64) -> Option<Instant> {

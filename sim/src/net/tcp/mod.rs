@@ -13,7 +13,8 @@
 //! |---|---|
 //! | sequence numbers, options, headers | `seq`, `options`, `wire` |
 //! | a connection's memory | `tcpcb`, `flags`, `fsm` |
-//! | a segment arrives | `input`, `reass`, `sack`, `sackrcv`, `ecn` |
+//! | a segment arrives | `input`, `reass`, `sackrcv`, `ecn` |
+//! | losses are found, recovery | `input::dupack`, `input::prr`, `sack` (the scoreboard) |
 //! | a segment leaves | `output`, `respond`, `md5` |
 //! | connections that are asked for | `syncache`, `fastopen` |
 //! | time passes | `timer`, `timerq` |

@@ -170,9 +170,9 @@ fn sysctl<S: Stack>(stack: &mut S, now: Instant, arguments: &[&str]) -> Result<S
         .filter(|word| !matches!(**word, "-w" | "-q" | "-i"));
     let mut any = false;
     for assignment in assignments {
-        let (name, value) = assignment
-            .split_once('=')
-            .ok_or_else(|| format!("sysctl {assignment}: no value to set"))?;
+        let (name, value) = assignment.split_once('=').ok_or_else(|| {
+            format!("sysctl {assignment}: no value to set; variables are not read here")
+        })?;
         stack
             .sysctl(now, name, value)
             .map_err(|errno| format!("sysctl {assignment}: {errno}"))?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What the machines ask of a kernel, done by the emulated ones.
 
-use super::{IMAGE_MOST, Side};
+use super::{IMAGE_MOST, Side, told};
 use crate::world::World;
 use sha2::{Digest, Sha256};
 use vpscore::collections::List;
@@ -118,7 +118,7 @@ impl World {
         let image = match image {
             Ok(image) => image,
             Err(error) => {
-                mv.complaint = Some(format!("{error:?}"));
+                mv.complaint = Some(told::capture(&error));
                 return source::Local::Failed;
             }
         };
@@ -223,7 +223,7 @@ impl World {
             }
             Err(error) => {
                 if let Some(mv) = self.moves.get_mut(index) {
-                    mv.complaint = Some(format!("{error:?}"));
+                    mv.complaint = Some(told::restore(&error));
                 }
                 target::Local::Failed(Reason::TargetFailed)
             }

@@ -11,6 +11,7 @@
 //! * I2: what the target builds, it builds from the bytes that arrived and nothing else.
 
 mod act;
+pub mod told;
 mod wire;
 
 use super::{Event, World};
@@ -123,10 +124,12 @@ impl Move {
 
     /// What a kernel said, to stand behind the outcome.
     pub fn why(&self) -> String {
-        self.complaint
-            .as_ref()
-            .map(|why| format!(" ({why})"))
-            .unwrap_or_default()
+        let why = match (&self.complaint, self.outcome) {
+            (Some(why), _) => why,
+            (None, Some(Outcome::Aborted(reason))) => told::reason(reason),
+            (None, _) => return String::new(),
+        };
+        format!(" ({why})")
     }
 
     fn next_timer(&self, side: Side) -> Option<Instant> {
@@ -177,8 +180,7 @@ impl World {
         let (_, name) = machine
             .parent_of(&path)
             .map_err(|errno| errno.to_string())?;
-        core.migrate_begin(instance)
-            .map_err(|refused| format!("{refused:?}: {}", refused.errno()))?;
+        core.migrate_begin(instance).map_err(told::begun)?;
         let below = |at| core.next_instance(instance, at);
         let instances = std::iter::successors(Some(instance), |at| below(*at));
         let offer = Offer {
