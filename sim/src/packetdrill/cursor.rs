@@ -9,12 +9,17 @@ use super::ast::SyntaxError;
 /// Characters of a word that a complaint names.
 const FOUND_MAX: usize = 32;
 
+/// What some editors put before a text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// A place in the text.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'a> {
     text: &'a str,
     at: usize,
     line: usize,
+    /// Where this line begins.
+    line_at: usize,
 }
 
 impl<'a> Cursor<'a> {
@@ -24,6 +29,7 @@ impl<'a> Cursor<'a> {
             text,
             at: 0,
             line: 1,
+            line_at: 0,
         }
     }
 
@@ -38,10 +44,13 @@ impl<'a> Cursor<'a> {
     }
 
     /// Goes over `len` bytes. Lines are counted here, once each: counting them from the top whenever one is
-    /// asked for would take the square of the script's length.
+    /// asked for, or a reading is tried that may not fit, would take the square of the script's length.
     fn go(&mut self, len: usize) {
         let passed = &self.rest()[..len];
-        self.line += passed.matches('\n').count();
+        if let Some(end) = passed.rfind('\n') {
+            self.line += passed.matches('\n').count();
+            self.line_at = self.at + end + 1;
+        }
         self.at += len;
     }
 
@@ -67,27 +76,29 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// The word that stands here, or the character where none does.
-    fn found(&self) -> Option<&'a str> {
+    /// The word that stands here, or the character where none does; one that nobody can see by its number.
+    fn found(&self) -> Option<String> {
         let rest = self.rest();
         let in_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         let end = rest.find(|c| !in_word(c)).unwrap_or(rest.len());
-        let end = match end {
-            0 => rest.chars().next()?.len_utf8(),
-            end => end.min(FOUND_MAX),
-        };
-        rest.get(..end)
+        Some(match (end, rest.chars().next()?) {
+            (0, c) if c.is_control() || c == BYTE_ORDER_MARK => format!("U+{:04X}", u32::from(c)),
+            (0, c) => c.to_string(),
+            (end, _) => rest[..end.min(FOUND_MAX)].to_owned(),
+        })
     }
 
     /// What is missing at the end of a script is missing behind its last word.
     fn complaint<T>(&self, expected: String) -> Result<T, SyntaxError> {
-        let mut before = &self.text[..self.at];
-        if self.rest().trim().is_empty() {
-            before = before.trim_end();
+        let (mut line, mut column) = (self.line, 1 + self.at - self.line_at);
+        if self.rest().trim_start().is_empty() {
+            let before = self.text[..self.at].trim_end();
+            line = 1 + before.matches('\n').count();
+            column = 1 + before.len() - before.rfind('\n').map_or(0, |nl| nl + 1);
         }
         Err(SyntaxError {
-            line: 1 + before.matches('\n').count(),
-            column: 1 + before.len() - before.rfind('\n').map_or(0, |nl| nl + 1),
+            line,
+            column,
             expected,
         })
     }

@@ -11,6 +11,9 @@ use super::{code_syntax, options_syntax, packet_syntax, syscall_syntax};
 /// How deep `#ifdef`s nest; more is refused.
 const CONDITIONS_MAX: usize = 64;
 
+/// Bytes of a command in backquotes: each stage of a pipe goes through what the one before printed.
+const COMMAND_MAX: usize = 4_096;
+
 /// Parses a script; `defined` are the names for which `#ifdef` holds.
 ///
 /// # Errors
@@ -148,7 +151,12 @@ fn event(
 /// A command in backquotes; a backslash keeps the character after it.
 fn command(cursor: &mut Cursor<'_>) -> Result<String, SyntaxError> {
     cursor.need("`")?;
-    Ok(cursor.take_quoted('`')?.trim().to_owned())
+    let start = *cursor;
+    let command = cursor.take_quoted('`')?.trim();
+    if command.len() > COMMAND_MAX {
+        return start.expected(format!("a command of at most {COMMAND_MAX} bytes"));
+    }
+    Ok(command.to_owned())
 }
 
 fn time(cursor: &mut Cursor<'_>) -> Result<Time, SyntaxError> {

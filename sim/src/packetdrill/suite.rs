@@ -41,7 +41,8 @@ pub enum Verdict {
 /// What came of one script.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// Its file.
+    /// Its file; in JSON what is not UTF-8 of the path is replaced.
+    #[serde(serialize_with = "lossy")]
     pub script: PathBuf,
     /// How it ended.
     pub verdict: Verdict,
@@ -74,6 +75,10 @@ pub struct Report {
     pub runs: usize,
     /// How often the instance moved in all runs.
     pub moves: usize,
+}
+
+fn lossy<S: serde::Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&path.display())
 }
 
 impl Report {
@@ -134,6 +139,8 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
             }
         } else if path.is_file() {
             scripts.push(path.clone());
+        } else if path.exists() {
+            return Err(format!("{}: neither a file nor a folder", path.display()));
         } else {
             return Err(format!("{}: no such file or folder", path.display()));
         }
@@ -178,6 +185,10 @@ pub fn run_all<R: RunScript>(how: &R, scripts: &[PathBuf], settings: &Settings) 
 /// The text of a script, which is refused unread where it is too long.
 fn read(path: &Path) -> Result<String, String> {
     let wrong = |e: std::io::Error| format!("cannot be read: {e}");
+    // A named pipe would be waited for as it is opened, and for ever.
+    if !std::fs::metadata(path).map_err(wrong)?.is_file() {
+        return Err("is no file".to_owned());
+    }
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(wrong)?;
     // One byte more than may be: a file can grow.

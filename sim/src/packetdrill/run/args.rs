@@ -8,7 +8,7 @@ use crate::packetdrill::ast::{Arg, Field, Syscall};
 use std::net::{IpAddr, SocketAddr};
 
 /// Bytes of an option's value.
-const VALUE_MAX: usize = 4_096;
+pub const VALUE_MAX: usize = 4_096;
 
 /// Bytes in memory, and which of them a script says something of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -295,6 +295,11 @@ pub fn value_len(call: &Syscall, index: usize) -> Result<Option<usize>, ScriptEr
     let len = names::number(value)?;
     match usize::try_from(len).ok().filter(|len| *len <= VALUE_MAX) {
         Some(len) => Ok(Some(len)),
-        None => Err(format!("{}: a value has 0 to {VALUE_MAX} bytes", call.name)),
+        None => Err(value_too_long(call)),
     }
+}
+
+/// The complaint about a value of more than [`VALUE_MAX`] bytes, or of less than none.
+pub fn value_too_long(call: &Syscall) -> ScriptError {
+    format!("{}: a value has 0 to {VALUE_MAX} bytes", call.name)
 }

@@ -128,9 +128,11 @@ impl Program {
             "close" => plain(sys::SYS_CLOSE, [fd, 0, 0, 0, 0, 0]),
             "setsockopt" => {
                 let mut value = args::value(call, 3)?.bytes;
-                if let Some(len) = args::value_len(call, 4)? {
-                    value.resize(len, 0);
+                let len = args::value_len(call, 4)?.unwrap_or(value.len());
+                if len > args::VALUE_MAX {
+                    return Err(args::value_too_long(call));
                 }
+                value.resize(len, 0);
                 let (at, len) = (self.room.scratch + OPTVAL, value.len() as u64);
                 Trap {
                     memory: vec![(at, value)],

@@ -7,7 +7,8 @@
 //! # Invariants
 //! * I1: one script, one stack: the outcome depends on nothing else.
 //! * I2: time moves only to the next event of the script or the next callout of the stack.
-//! * I3: a script ends; the runner waits `PATIENCE` for a packet or a call, never for ever.
+//! * I3: a script ends; the runner waits `PATIENCE` for a packet or a call, never for ever, and no more happens than
+//!   `HAPPENED_MAX`.
 //! * I4: packets are judged in their order; those of other connections than the one under test are
 //!   passed over, as the original does, and told when a packet is missing.
 
@@ -47,6 +48,12 @@ pub use crate::net::pcapng::Way;
 
 /// How long the runner waits for what a script demands, beyond its time.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Things that happen while a script runs ([`Stack::happened`]), and bytes of its packets. All are kept for the
+/// comparison with a run that moves; timers of a millisecond or large packets could make of a short script more
+/// than there is memory for. A script of the suite makes a few thousands.
+const HAPPENED_MAX: usize = 1 << 20;
+const PACKETS_MAX: usize = 1 << 27;
 
 /// The end of the time that `*` leaves.
 const FOREVER: Instant = Instant::from_nanos(u64::MAX);
@@ -183,6 +190,8 @@ struct Run<'a, 'w, S> {
     /// The last packets both ways, for a failure's report.
     history: VecDeque<(Instant, Way, Option<Frame>)>,
     watch: &'w mut Watch<'w>,
+    /// Bytes of all packets so far.
+    packets: usize,
     /// Percentage of tolerance, in hundredths, where the script names none.
     tolerance_permyriad: u32,
     line: usize,
@@ -240,6 +249,7 @@ pub fn run_watched<'w, M: MakeStack>(
         warnings: Vec::new(),
         history: VecDeque::new(),
         watch,
+        packets: 0,
         tolerance_permyriad: options
             .tolerance_permyriad
             .unwrap_or(manner.tolerance_permyriad),
@@ -344,6 +354,14 @@ impl<'a, S: Stack> Run<'a, '_, S> {
 
     /// Takes what the stack has sent, and lets the program go on where it was woken.
     fn pump(&mut self) -> Result<(), Failure> {
+        if self.stack.happened().len() > HAPPENED_MAX {
+            let what = format!("more than {HAPPENED_MAX} packets, calls and callouts");
+            return Err(Failure::at(self.line, what));
+        }
+        if self.packets > PACKETS_MAX {
+            let what = format!("packets of more than {PACKETS_MAX} bytes together");
+            return Err(Failure::at(self.line, what));
+        }
         self.take_packets()?;
         while self.stack.run_program(self.now) {
             self.end_call()?;
@@ -373,6 +391,7 @@ impl<'a, S: Stack> Run<'a, '_, S> {
 
     /// Remembers a packet for a failure's report, and tells it to whoever watches.
     fn note(&mut self, way: Way, bytes: &[u8], frame: Option<&Frame>) {
+        self.packets = self.packets.saturating_add(bytes.len());
         (self.watch)(Instant::BOOT.after(self.now.since(UPTIME)), way, bytes);
         if self.history.len() >= HISTORY {
             self.history.pop_front();
