@@ -96,6 +96,7 @@ pub(super) fn run(args: &Args) -> Result<u8, String> {
         progress: std::io::stderr().is_terminal() && !args.json,
         manner: Manner {
             tolerance_permyriad: args.tolerance_percent * 100,
+            ..Manner::default()
         },
         pcap: args.pcap.clone(),
     };

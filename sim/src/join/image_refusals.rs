@@ -343,7 +343,8 @@ fn a_host_without_room_refuses_before_it_makes_anything() {
     let (mut host, outer, web) = busy(22);
     let image = host.join.capture(&mut host.kern, web).unwrap();
     host.join.release(&mut host.kern, web).unwrap();
-    let (pages, procs) = (host.kern.config.pages, host.kern.config.maxproc);
+    let config = &host.kern.config;
+    let (pages, procs, nofile) = (config.pages, config.maxproc, config.nofile);
     host.kern.config.pages = host.kern.objects.resident() + 3;
     let result = host.join.restore(&mut host.kern, outer, None, &image);
     assert!(matches!(result, Err(RestoreError::Pages(4))), "{result:?}");
@@ -351,7 +352,11 @@ fn a_host_without_room_refuses_before_it_makes_anything() {
     host.kern.config.maxproc = host.kern.procs.len() + 2;
     let result = host.join.restore(&mut host.kern, outer, None, &image);
     assert!(matches!(result, Err(RestoreError::Procs(_))), "{result:?}");
-    host.kern.config.maxproc = procs;
+    // Nor does it compare the processes, of which there may be any number, with each other.
+    host.kern.config.nofile = 1;
+    let result = host.join.restore(&mut host.kern, outer, None, &image);
+    assert!(matches!(result, Err(RestoreError::Procs(_))), "{result:?}");
+    (host.kern.config.maxproc, host.kern.config.nofile) = (procs, nofile);
     assert!(
         host.join
             .restore(&mut host.kern, outer, None, &image)

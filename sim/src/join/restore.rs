@@ -35,7 +35,7 @@ use vpscore::image;
 use vpscore::image::schema::InstanceState;
 use vpscore::instance::{Birth, Event, Live, Name, NameError};
 use vpscore::kpi::Kpi;
-use vpscore::limits::SOCKETS_MAX;
+use vpscore::limits::{INSTANCES_MAX, SOCKETS_MAX};
 use vpscore::net::{Remap, RemapError};
 use vpscore::racct::LimitError;
 use vpscore::sock::Ceilings;
@@ -73,6 +73,8 @@ pub enum RestoreError {
     NoMemory,
     /// The host has no room for so many pages.
     Pages(usize),
+    /// No host has room for so many instances.
+    Instances(usize),
     /// The host has no room for so many processes.
     Procs(usize),
     /// The name is none.
@@ -158,10 +160,14 @@ impl Join {
     ) -> Result<InstanceId, RestoreError> {
         let most = kern.room_for_pages();
         let mut staged = Staged::read(bytes, most, remap)?;
-        staged.check(kern.config())?;
+        // How many there are comes first: what follows compares each with each.
+        if staged.instances.len() > INSTANCES_MAX {
+            return Err(RestoreError::Instances(staged.instances.len()));
+        }
         if staged.procs.len() > kern.room_for_procs() {
             return Err(RestoreError::Procs(staged.procs.len()));
         }
+        staged.check(kern.config())?;
         let mut made = Made {
             mark: kern.restore_mark(),
             stacks: self.build_stacks(kern, &mut staged)?,

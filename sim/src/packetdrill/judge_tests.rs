@@ -219,6 +219,30 @@ fn each_altered_result_fails_the_script() {
 }
 
 #[test]
+fn a_script_that_makes_more_happen_than_may_has_failed() {
+    use super::run::{Manner, run_watched};
+    let text = "0 `sysctl net.inet.tcp.keepidle=1 net.inet.tcp.keepintvl=1 net.inet.tcp.keepcnt=2147483647`\n\
+                +0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n\
+                +0 setsockopt(3, SOL_SOCKET, SO_KEEPALIVE, [1], 4) = 0\n\
+                +0 bind(3, ..., ...) = 0\n\
+                +0 listen(3, 1) = 0\n\
+                +0 < S 0:0(0) win 65535 <mss 1460>\n\
+                +0 > S. 0:0(0) ack 1 win 65535 <mss 1460>\n\
+                +0 < . 1:1(0) ack 1 win 65535\n\
+                +1000000000 close(3) = 0\n";
+    let script = parse(text, &[]).unwrap();
+    let manner = Manner {
+        happened_max: 1000,
+        ..Manner::default()
+    };
+    let outcome = run_watched(&Emulated { seed: 1 }, &script, manner, &mut |_, _, _| {});
+    let failure = outcome.failure.unwrap();
+    assert_eq!(failure.line, 9);
+    assert_eq!(failure.what, "more than 1000 packets, calls and callouts");
+    assert!(outcome.happened.len() < 1100, "{}", outcome.happened.len());
+}
+
+#[test]
 fn a_packet_too_many_and_one_too_few_fail_the_script() {
     let (number, text) = altered(SERVER, "ack 51 win", "> . 101:101(0)", "> . 101:101(0)");
     let twice = text.lines().nth(number - 1).unwrap().to_owned();

@@ -348,6 +348,28 @@ fn options_at_the_top_and_defined_words_are_taken() {
     assert_eq!(script.events[1].action, Action::Command("echo FD".into()));
 }
 
+#[test]
+fn what_nobody_can_see_is_told_by_its_number_and_endless_commands_are_refused() {
+    assert!(refusal("\u{feff}0 `a`").ends_with("not `U+FEFF`"));
+    assert!(refusal("0 `a`\n\u{1b}").ends_with("not `U+001B`"));
+    let command = |len: usize| format!("0 `{}`", "a".repeat(len));
+    assert!(parse(&command(4096), &[]).is_ok());
+    assert!(refusal(&command(4097)).contains("at most 4096 bytes"));
+}
+
+#[test]
+fn a_complaint_names_line_and_column_behind_lines_comments_and_at_the_end() {
+    for (text, place) in [
+        ("0 `a`\n+0 < . 1:1(0) ack 1 win 9 zzz", (2, 27)),
+        ("0 `a` /* \n\n */ +0 zzz", (3, 8)),
+        ("0 `a`\n\n  +0 close(3", (3, 13)),
+        ("0 `a`\n+0 close(3\n\n \n", (2, 11)),
+    ] {
+        let error = parse(text, &[]).unwrap_err();
+        assert_eq!((error.line, error.column), place, "{text:?}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn no_text_makes_the_parser_panic(text in "[ -~\n]{0,200}") {

@@ -207,6 +207,35 @@ fn a_move_that_is_seen_is_a_failure_even_where_the_script_is_expected_to_fail() 
     std::fs::remove_dir_all(&root).unwrap();
 }
 
+#[cfg(unix)]
+#[test]
+fn a_path_that_is_not_utf8_and_one_that_leads_to_no_file_are_reported() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut odd = report("x.pkt", Verdict::Passed);
+    odd.script = PathBuf::from(std::ffi::OsStr::from_bytes(b"s/\xff.pkt"));
+    let told = json(&[odd]);
+    assert_eq!(told["reports"][0]["script"], "s/\u{fffd}.pkt");
+
+    let dir = folder("no-file", &[("a.pkt", b"0 `true`\n")]);
+    std::os::unix::fs::symlink("/dev/zero", dir.join("zero.pkt")).unwrap();
+    let scripts = find(std::slice::from_ref(&dir)).unwrap();
+    let reports = run_all(&Emulated { seed: 1 }, &scripts, &Settings::default());
+    let verdicts: Vec<_> = reports
+        .iter()
+        .map(|r| (r.verdict, r.what.as_deref()))
+        .collect();
+    assert_eq!(
+        verdicts,
+        [
+            (Verdict::Passed, None),
+            (Verdict::Invalid, Some("is no file"))
+        ]
+    );
+    let told = find(&[PathBuf::from("/dev/zero")]).unwrap_err();
+    assert!(told.contains("neither a file nor a folder"), "{told}");
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
 #[test]
 fn a_path_that_is_not_there_and_a_folder_without_scripts_are_named() {
     let root = folder("empty", &[("readme.txt", b"")]);

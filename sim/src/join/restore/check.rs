@@ -298,6 +298,17 @@ impl Staged {
 
     fn check_groups(&self) -> Result<(), RestoreError> {
         let levels = self.levels();
+        // Groups first: each has a process, and each session a group, so that neither are more than processes.
+        for (id, pgrp) in &self.pgrps {
+            fixed!(*id, pgrp, Pgrp { pg_flags: 0 });
+            if levels.get(&pgrp.instance.id()) != Some(&pgrp.pg_id.len()) {
+                return Err(contradiction::<Pgrp>(*id, Pgrp::pg_id));
+            }
+            let mut members = self.procs.iter();
+            if !members.any(|proc| proc.record.p_pgrp.id() == *id) {
+                return Err(contradiction::<Pgrp>(*id, Pgrp::pg_session));
+            }
+        }
         for (id, session) in &self.sessions {
             if !session.s_login.is_empty() {
                 return Err(unsupported::<Session>(*id, Session::s_login));
@@ -308,16 +319,6 @@ impl Staged {
             let mut groups = self.pgrps.values();
             if !groups.any(|pgrp| pgrp.pg_session.id() == *id) {
                 return Err(contradiction::<Session>(*id, Session::instance));
-            }
-        }
-        for (id, pgrp) in &self.pgrps {
-            fixed!(*id, pgrp, Pgrp { pg_flags: 0 });
-            if levels.get(&pgrp.instance.id()) != Some(&pgrp.pg_id.len()) {
-                return Err(contradiction::<Pgrp>(*id, Pgrp::pg_id));
-            }
-            let mut members = self.procs.iter();
-            if !members.any(|proc| proc.record.p_pgrp.id() == *id) {
-                return Err(contradiction::<Pgrp>(*id, Pgrp::pg_session));
             }
         }
         let numbers = self.pgrps.values().map(|pgrp| pgrp.pg_id.get(0));

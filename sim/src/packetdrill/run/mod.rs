@@ -190,6 +190,8 @@ struct Run<'a, 'w, S> {
     /// The last packets both ways, for a failure's report.
     history: VecDeque<(Instant, Way, Option<Frame>)>,
     watch: &'w mut Watch<'w>,
+    /// The most that may happen.
+    happened_max: usize,
     /// Bytes of all packets so far.
     packets: usize,
     /// Percentage of tolerance, in hundredths, where the script names none.
@@ -199,11 +201,22 @@ struct Run<'a, 'w, S> {
 }
 
 /// What whoever runs a script may choose.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Manner {
     /// Tolerance of times in hundredths of a percent of the time since the event before, where the script
     /// names none. Virtual time is exact, so there is none by default; the original has 5 % on FreeBSD.
     pub tolerance_permyriad: u32,
+    /// The most that may happen; a script that makes more happen has failed.
+    pub happened_max: usize,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self {
+            tolerance_permyriad: 0,
+            happened_max: HAPPENED_MAX,
+        }
+    }
 }
 
 /// Runs a script against a new stack.
@@ -249,6 +262,7 @@ pub fn run_watched<'w, M: MakeStack>(
         warnings: Vec::new(),
         history: VecDeque::new(),
         watch,
+        happened_max: manner.happened_max,
         packets: 0,
         tolerance_permyriad: options
             .tolerance_permyriad
@@ -354,8 +368,9 @@ impl<'a, S: Stack> Run<'a, '_, S> {
 
     /// Takes what the stack has sent, and lets the program go on where it was woken.
     fn pump(&mut self) -> Result<(), Failure> {
-        if self.stack.happened().len() > HAPPENED_MAX {
-            let what = format!("more than {HAPPENED_MAX} packets, calls and callouts");
+        let most = self.happened_max;
+        if self.stack.happened().len() > most {
+            let what = format!("more than {most} packets, calls and callouts");
             return Err(Failure::at(self.line, what));
         }
         if self.packets > PACKETS_MAX {
