@@ -11,6 +11,9 @@ use std::path::Path;
 /// The format of the JSON report; it changes when a field goes or changes its meaning.
 const FORMAT: u32 = 2;
 
+/// Characters of a line of a script that are shown with a failure there.
+const SOURCE_MAX: usize = 240;
+
 /// Scripts of one folder by verdict.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Count {
@@ -136,15 +139,10 @@ pub fn describe(report: &Report) -> String {
     let what = report.what.as_deref().unwrap_or("failed");
     let mut out = format!("{}{place}: {what}\n", report.script.display());
     if let (Some(line), Some(source)) = (report.line, &report.source) {
-        // A tab is one column for the caret below.
-        let shown: String = source.trim_end().replace('\t', " ");
+        let (shown, caret) = excerpt(source.trim_end(), report.column);
         out += &format!("    {line:>8}  {shown}\n");
-        if let Some(column) = report.column {
-            // Columns count bytes; what is before the caret may be wider.
-            let before = shown
-                .get(..column - 1)
-                .map_or(column - 1, |text| text.chars().count());
-            out += &format!("    {:8}  {:before$}^\n", "", "");
+        if report.column.is_some() {
+            out += &format!("    {:8}  {:caret$}^\n", "", "");
         }
     }
     out += &sides(&report.expected, &report.seen, &report.marks);
@@ -153,6 +151,23 @@ pub fn describe(report: &Report) -> String {
         out += &format!("    {label:8}  {packet}\n");
     }
     out
+}
+
+/// What is shown of a line, and how many characters of that are before the column. A tab is one column for the
+/// caret; what would move a terminal's cursor is a blank too.
+fn excerpt(source: &str, column: Option<usize>) -> (String, usize) {
+    // Columns count bytes; what is before the caret may be wider.
+    let bytes = column.map_or(0, |column| column.saturating_sub(1));
+    let before = source
+        .get(..bytes)
+        .map_or(bytes, |text| text.chars().count());
+    let from = match before.checked_sub(SOURCE_MAX / 2) {
+        Some(from) if source.chars().nth(SOURCE_MAX).is_some() => from,
+        _ => 0,
+    };
+    let visible = |c: char| if c.is_control() { ' ' } else { c };
+    let shown = source.chars().skip(from).take(SOURCE_MAX).map(visible);
+    (shown.collect(), before - from)
 }
 
 /// Both sides of a failure, with carets at what differs.

@@ -207,6 +207,20 @@ fn a_move_that_is_seen_is_a_failure_even_where_the_script_is_expected_to_fail() 
     std::fs::remove_dir_all(&root).unwrap();
 }
 
+#[test]
+fn of_a_long_line_the_part_around_the_fault_is_shown_without_control_characters() {
+    let mut long = report("x.pkt", Verdict::Invalid);
+    (long.line, long.column, long.expected, long.seen) = (Some(7), Some(5001), None, None);
+    let line = format!("{}\u{1b}[2J{}", "é".repeat(2500), "b".repeat(5000));
+    long.source = Some(line);
+    let told = describe(&long);
+    let rows: Vec<&str> = told.lines().collect();
+    assert_eq!(rows[1].chars().count(), 14 + 240, "{told}");
+    let caret = rows[2].chars().count() - 1;
+    let around: String = rows[1].chars().skip(caret - 1).take(5).collect();
+    assert_eq!(around, "é [2J");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_path_that_is_not_utf8_and_one_that_leads_to_no_file_are_reported() {
