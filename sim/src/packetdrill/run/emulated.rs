@@ -20,7 +20,9 @@ mod travel;
 
 use super::machine::{Machine, OWN_MAC, Place, ROUTER_MAC};
 use super::networks::Networks;
-use super::stack::{Connection, Happened, MakeStack, Output, Returned, Room, Stack, Trap, What};
+use super::stack::{
+    Connection, Ends, Happened, MakeStack, Output, Returned, Room, Stack, Trap, What,
+};
 use crate::errno::Errno;
 use crate::guest::Regs;
 use crate::guest::asm::{DATA_BASE, TEXT_BASE};
@@ -101,14 +103,14 @@ pub struct Travelling {
 impl MakeStack for Emulated {
     type Stack = Instance;
 
-    fn make(&self, now: Instant, local: IpAddr, mtu: u32) -> Result<Instance, String> {
+    fn make(&self, now: Instant, ends: Ends, mtu: u32) -> Result<Instance, String> {
         let travelling = Travelling {
             emulated: *self,
             moves: Moves::Never,
             remap: false,
             lose: |_| {},
         };
-        travelling.make(now, local, mtu)
+        travelling.make(now, ends, mtu)
     }
 }
 
@@ -139,10 +141,10 @@ pub struct Instance {
 impl MakeStack for Travelling {
     type Stack = Instance;
 
-    fn make(&self, now: Instant, local: IpAddr, mtu: u32) -> Result<Instance, String> {
+    fn make(&self, now: Instant, ends: Ends, mtu: u32) -> Result<Instance, String> {
         let seed = self.emulated.seed;
         let mut machine = Machine::boot("alpha", seed, Duration::ZERO, USED[0])?;
-        let id = machine.settle(now, local, mtu)?;
+        let id = machine.settle(now, ends, mtu)?;
         if self.moves != Moves::Never {
             machine.populate(now)?;
         }
@@ -152,7 +154,7 @@ impl MakeStack for Travelling {
             machines: [Some(machine), None],
             at: 0,
             place,
-            networks: Networks::new(local),
+            networks: Networks::new(ends),
             room: Room {
                 scratch: DATA_BASE,
                 zeros: 0,

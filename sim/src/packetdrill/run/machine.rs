@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! An emulated host that the instance under test lives on, and others with it.
 
-use super::networks::network_of;
+use super::networks::{Networks, network_of};
+use super::stack::Ends;
 use crate::guest::assemble;
 use crate::join::Join;
 use crate::join::restore::RestoreError;
@@ -13,7 +14,6 @@ use crate::net::cx::SoId;
 use crate::net::ether::MacAddr;
 use crate::net::ifnet::{IfAddr, IfIndex, IfKind};
 use crate::time::{Duration, Instant};
-use std::net::IpAddr;
 use vpscore::instance::{Birth, Name};
 use vpscore::net::{Remap, RemapError};
 use vpscore::types::InstanceId;
@@ -143,7 +143,8 @@ impl Machine {
     ///
     /// # Errors
     /// What was refused.
-    pub fn settle(&mut self, now: Instant, local: IpAddr, mtu: u32) -> Result<InstanceId, String> {
+    pub fn settle(&mut self, now: Instant, ends: Ends, mtu: u32) -> Result<InstanceId, String> {
+        let local = ends.local;
         let here = self.here(before(now));
         self.kern.advance(here);
         let id = self.create(InstanceId::VPS0, INSTANCE)?;
@@ -164,7 +165,9 @@ impl Machine {
         let routed = stack.configure(here, |ip| ip.route_add(any, 0, router));
         routed.map_err(refused)?;
         let neighbours = stack.ip.lltable_mut();
-        neighbours.add_static((ifindex, router), ROUTER_MAC);
+        for neighbour in Networks::new(ends).neighbours() {
+            neighbours.add_static((ifindex, neighbour), ROUTER_MAC);
+        }
         Ok(id)
     }
 

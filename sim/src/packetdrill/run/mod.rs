@@ -40,7 +40,7 @@ use calls::Program;
 use flow::Flow;
 use judge::Comparison;
 use serde::Serialize;
-use stack::{Happened, MakeStack, Stack};
+use stack::{Ends, Happened, MakeStack, Stack};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
@@ -238,7 +238,7 @@ pub fn run_watched<'w, M: MakeStack>(
         options.local.unwrap_or(local),
         options.remote.unwrap_or(remote),
     );
-    let stack = match make.make(UPTIME, local, options.mtu) {
+    let stack = match make.make(UPTIME, Ends { local, remote }, options.mtu) {
         Ok(stack) => stack,
         Err(why) => return Outcome::failed(Failure::at(0, why)),
     };

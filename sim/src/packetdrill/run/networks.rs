@@ -6,8 +6,10 @@
 //! changes what goes in and out. The program's calls name the address that the instance has, as its
 //! `getsockname(2)` would say.
 
+use super::stack::Ends;
 use crate::guest::consts::sys;
 use crate::join::net::values::{in_addr, ip_addr};
+use crate::net::ifnet::in_prefix;
 use std::net::IpAddr;
 use vpscore::collections::List;
 use vpscore::net::{Mapping, Remap, RemapError, Way};
@@ -38,6 +40,8 @@ pub fn network_of(addr: IpAddr) -> (u8, IpAddr) {
 /// Which network the instance is in.
 pub struct Networks {
     home: IpAddr,
+    /// The script's own address.
+    remote: IpAddr,
     /// 0 is at home.
     at: usize,
     /// From the address at home to the one here.
@@ -60,9 +64,10 @@ fn mapped(from: IpAddr, to: IpAddr) -> Result<Remap, RemapError> {
 
 impl Networks {
     /// At home, where the instance has the address that the script knows.
-    pub fn new(home: IpAddr) -> Self {
+    pub fn new(ends: Ends) -> Self {
         Self {
-            home,
+            home: ends.local,
+            remote: ends.remote,
             at: 0,
             before: Remap::default(),
         }
@@ -108,9 +113,15 @@ impl Networks {
         Ok(())
     }
 
-    /// The router of the network that the instance is in.
-    pub fn router(&self) -> IpAddr {
-        network_of(self.addr(self.at)).1
+    /// Whom the instance has on its link where it is: the router, and the script if that is on it. Neither answers when
+    /// it is asked for.
+    pub fn neighbours(&self) -> impl Iterator<Item = IpAddr> {
+        let here = self.addr(self.at);
+        let (prefix_len, router) = network_of(here);
+        let near = in_prefix(self.remote, here, prefix_len);
+        [Some(router), near.then_some(self.remote)]
+            .into_iter()
+            .flatten()
     }
 
     /// A packet to or from the instance passes the translation.

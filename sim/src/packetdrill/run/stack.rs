@@ -189,6 +189,15 @@ pub trait Stack {
     }
 }
 
+/// The addresses of a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// `--local_ip`: the stack's.
+    pub local: IpAddr,
+    /// `--remote_ip`: the script's own.
+    pub remote: IpAddr,
+}
+
 /// Makes a system for one script.
 pub trait MakeStack: Sync {
     /// The system.
@@ -199,5 +208,5 @@ pub trait MakeStack: Sync {
     ///
     /// # Errors
     /// Why it could not be made.
-    fn make(&self, now: Instant, local: IpAddr, mtu: u32) -> Result<Self::Stack, String>;
+    fn make(&self, now: Instant, ends: Ends, mtu: u32) -> Result<Self::Stack, String>;
 }

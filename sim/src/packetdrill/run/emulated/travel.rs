@@ -46,11 +46,14 @@ impl Instance {
             let target = self.machine_mut().ok_or("no such host")?;
             if let Some(place) = target.put_on(now, image, &remap)? {
                 self.networks.arrive().map_err(said)?;
-                let router = (place.ifindex, self.networks.router());
+                let neighbours: Vec<_> = self.networks.neighbours().collect();
                 let target = self.machine_mut().ok_or("no such host")?;
                 let stack = target.kern.vnets.get_mut(&place.vnet);
                 let stack = stack.ok_or("the instance has no stack")?;
-                stack.ip.lltable_mut().add_static(router, ROUTER_MAC);
+                for neighbour in neighbours {
+                    let at = (place.ifindex, neighbour);
+                    stack.ip.lltable_mut().add_static(at, ROUTER_MAC);
+                }
                 return Ok(place);
             }
         }
