@@ -361,3 +361,60 @@ fn an_instance_moves_whose_sockets_have_outlived_all_its_processes() {
     assert_eq!(world.report().failures, [""; 0]);
     assert_eq!(sockets(&world, 1), 1, "it has gone along");
 }
+
+#[test]
+fn two_instances_of_a_host_talk_on_when_either_moves_to_another_network() {
+    for (moves, from, to) in [
+        ("web", "10.0.0.10", "10.1.0.10/16"),
+        ("cli", "10.0.0.20", "10.1.0.20/16"),
+    ] {
+        let text = format!(
+            r#"
+            name = "pair"
+            deadline_ms = 30000
+            host = [{{ name = "alpha", address = "10.0.0.1/24" }}, {{ name = "beta", address = "10.1.0.1/16" }}]
+
+            [[instance]]
+            name = "web"
+            host = "alpha"
+            address = "10.0.0.10/24"
+
+            [[instance]]
+            name = "cli"
+            host = "alpha"
+            address = "10.0.0.20/24"
+
+            [[program]]
+            name = "server"
+            in = "web"
+            file = "programs/echo-server.pgm"
+            define = {{ PORT = "7" }}
+
+            [[program]]
+            name = "client"
+            in = "cli"
+            file = "programs/echo-client.pgm"
+            define = {{ SERVER = "10.0.0.10:7", ROUNDS = "40" }}
+            at_ms = 20
+            expect_exit = 0
+            expect_output = ["all answers were right"]
+
+            [[migrate]]
+            instance = "{moves}"
+            to = "beta"
+            at_ms = 100
+            router = "10.1.255.254"
+            addresses = {{ "{from}" = "{to}" }}
+            "#
+        );
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+        let scenario = Scenario::parse(&text, &folder.join("pair.toml")).unwrap();
+        let mut world = World::build(scenario, None, true).unwrap();
+        while !world.is_over() && world.step() {}
+        assert_eq!(world.report().failures, [""; 0], "{moves}");
+        assert!(
+            world.remaps.translated() > 0,
+            "{moves}: they talk across the cable"
+        );
+    }
+}
