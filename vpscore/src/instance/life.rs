@@ -175,19 +175,18 @@ impl<S> Tree<S> {
             Some(above) => {
                 node.depth == above.depth.saturating_add(1)
                     && usize::from(node.depth) <= crate::limits::DEPTH_MAX
-                    && self.children(above.id).any(|child| child.id == node.id)
             }
         };
         let before = match node.prev_sibling {
-            Some(prev) => self
-                .node(prev)
-                .is_some_and(|prev| prev.next_sibling == Some(node.id)),
+            Some(prev) => self.node(prev).is_some_and(|prev| {
+                prev.next_sibling == Some(node.id) && prev.parent == node.parent
+            }),
             None => above.is_none_or(|above| above.first_child == Some(node.id)),
         };
         let below = self.children(node.id).fold(0_u32, |sum, child| {
             sum.saturating_add(child.below).saturating_add(1)
         });
-        let named = above.is_none() || node.state == State::Dead || self.child_named_once(node);
+        let named = node.state == State::Dead || self.named_unlike_the_next(node);
         let doomed = !matches!(above.map(|above| above.state), Some(State::Dying))
             || matches!(node.state, State::Dying | State::Dead);
         let barren = node.state != State::Dead || node.first_child.is_none();
@@ -203,12 +202,12 @@ impl<S> Tree<S> {
             && self.account_holds(node)
     }
 
-    fn child_named_once(&self, node: &Node<S>) -> bool {
-        let Some(parent) = node.parent else {
-            return true;
-        };
-        let same = |child: &&Node<S>| child.state != State::Dead && child.name == node.name;
-        self.children(parent).filter(same).count() == 1
+    /// Whether no later sibling has its name; earlier ones are asked for themselves.
+    fn named_unlike_the_next(&self, node: &Node<S>) -> bool {
+        let after = |node: &Node<S>| node.next_sibling.and_then(|next| self.node(next));
+        core::iter::successors(after(node), |next| after(next))
+            .take(self.len() as usize)
+            .all(|next| next.state == State::Dead || next.name != node.name)
     }
 
     /// [`crate::racct`] I1 for one node.
