@@ -6,8 +6,8 @@ use vpscore::cbor::{Decode, Encode, Fault, decode_all, encode_to_list};
 use vpscore::image::Ref;
 use vpscore::sock::{
     CcAlgo, Domain, InAddr, SBS_CANTSENDMORE, SO_ACCEPTCONN, SackBlk, SackHole, SbRecord, Seq,
-    SoType, Socket, TF_CONGRECOVERY, TF_FASTRECOVERY, TF_SACK_PERMIT, TF_SENTFIN, TF_TOE, TcpState,
-    Tcpcb, Tseg,
+    SoType, Socket, TF_CONGRECOVERY, TF_FASTRECOVERY, TF_NEEDSYN, TF_SACK_PERMIT, TF_SENTFIN,
+    TF_TOE, TcpState, Tcpcb, Tseg,
 };
 use vpscore::time::Duration;
 
@@ -38,6 +38,10 @@ fn tcpcb_whose_fields_contradict_each_other_is_refused_in_that_field() {
             tp.snd_nxt = Seq(tp.snd_una.0.wrapping_sub(1))
         }),
         ("snd_nxt", |tp| tp.snd_nxt = tp.snd_max.plus(1)),
+        ("t_flags", |tp| {
+            tp.t_flags |= TF_NEEDSYN;
+            tp.iss = Seq(tp.snd_una.0.wrapping_sub(1))
+        }),
         ("snd_una", |tp| {
             tp.t_state = TcpState::SynReceived;
             tp.snd_holes = list([]);

@@ -14,8 +14,8 @@
 
 use super::TCP_WIN_MAX;
 use super::tcpcb::{
-    SackHint, TF_CONGRECOVERY, TF_FASTOPEN, TF_FASTRECOVERY, TF_LRD, TF_RCVD_SCALE, TF_REQ_SCALE,
-    TF_SACK_PERMIT, TF_SENTFIN, TF_SIGNATURE, TcpState, Tcpcb,
+    SackHint, TF_CONGRECOVERY, TF_FASTOPEN, TF_FASTRECOVERY, TF_LRD, TF_NEEDSYN, TF_RCVD_SCALE,
+    TF_REQ_SCALE, TF_SACK_PERMIT, TF_SENTFIN, TF_SIGNATURE, TcpState, Tcpcb,
 };
 
 pub(super) fn tcpcb(tp: &Tcpcb) -> Result<(), u64> {
@@ -106,6 +106,10 @@ fn timers(tp: &Tcpcb) -> Result<(), u64> {
 }
 
 fn send_space(tp: &Tcpcb) -> Result<(), u64> {
+    // Each segment is a SYN as long as one is to be sent, and begins where that stands: none is acknowledged.
+    if tp.t_flags & TF_NEEDSYN != 0 && tp.snd_una != tp.iss {
+        return Err(Tcpcb::t_flags);
+    }
     // After a retransmission timeout snd_nxt goes back to snd_una; never behind it.
     if !tp.snd_una.at_most(tp.snd_nxt) || !tp.snd_nxt.at_most(tp.snd_max) {
         return Err(Tcpcb::snd_nxt);
