@@ -262,6 +262,23 @@ pub struct Icmp {
     pub quoted: Quoted,
 }
 
+impl Icmp {
+    /// A message of this type and code that says nothing more; what it quotes is the script's own segment.
+    pub(super) fn new(kind: u8, code: u8) -> Self {
+        Self {
+            kind,
+            code,
+            mtu: None,
+            id: 0,
+            quoted: Quoted::Tcp {
+                seq: None,
+                len: 0,
+                udp: None,
+            },
+        }
+    }
+}
+
 /// The packet that an ICMP message quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quoted {

@@ -105,17 +105,7 @@ const V6: [(&str, u8, Codes); 7] = [
 /// Parses a message, from behind the word `icmp`.
 pub(super) fn icmp(cursor: &mut Cursor<'_>, options: &Options) -> Result<Icmp, SyntaxError> {
     let (kind, codes) = kind(cursor, options.ipv6)?;
-    let mut icmp = Icmp {
-        kind,
-        code: code(cursor, codes)?,
-        mtu: None,
-        id: 0,
-        quoted: Quoted::Tcp {
-            seq: None,
-            len: 0,
-            udp: None,
-        },
-    };
+    let mut icmp = Icmp::new(kind, code(cursor, codes)?);
     let start = *cursor;
     for name in ["mtu", "id"] {
         let mut probe = *cursor;

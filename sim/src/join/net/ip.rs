@@ -21,8 +21,7 @@ use vpscore::image::{IfnetRef, InstanceRef, VnetRef};
 
 use super::error::{Unfit, Unmovable};
 use super::transit;
-use super::values::{from_rng_state, rng_state};
-use super::values::{in_addr, ip_addr};
+use super::values::{from_rng_state, in_addr, ip_addr, rng_state};
 use crate::errno::Errno;
 use crate::net::ether::MacAddr;
 use crate::net::ifnet::{IfAddr, IfIndex, IfKind, Ifnet};

@@ -4,14 +4,14 @@
 use std::net::IpAddr;
 
 use vpscore::cbor::{Decode, Encode, Text, decode_all, encode_to_list};
-use vpscore::collections::List;
-use vpscore::image::{Event, Header, Reader, Ref, schema};
+use vpscore::image::{Event, Reader, Ref, schema};
 use vpscore::sock::Ceilings;
 
 use super::super::digest::image_writer;
 use super::error::CaptureError;
 use super::error::{Unfit, Unmovable};
 use super::ip::*;
+use super::moved::{HEADER, owner};
 use super::stacks::{NetImage, capture_stacks};
 use crate::errno::Errno;
 use crate::net::cx::IpLayer as _;
@@ -286,26 +286,10 @@ fn a_limit_within_its_jitter_and_an_unknown_class_are_refused() {
 
 /// An instance's record, as little as an image needs.
 fn instance(parent: Option<u32>, name: &str) -> schema::Instance {
-    let text = |s: &str| Text::copy(s).unwrap();
     schema::Instance {
         parent: parent.map(Ref::new),
-        name: text(name),
-        state: schema::InstanceState::Running,
-        priv_allow: List::new(),
-        priv_nosys: List::new(),
-        limits: List::new(),
-        children_max: None,
-        pid_max: 99_999,
-        last_pid: 1,
-        last_tid: 100_000,
-        randompid: 0,
-        hostname: text(name),
-        domainname: text(""),
-        hostuuid: text("00000000-0000-0000-0000-000000000000"),
-        hostid: 0,
-        uptime: Duration::ZERO,
-        securelevel: -1,
-        depth_max: None,
+        name: Text::copy(name).unwrap(),
+        ..owner().unwrap()
     }
 }
 
@@ -318,13 +302,7 @@ fn as_vnet(ip: IpStack) -> Vnet<Inet> {
 #[test]
 fn two_stacks_of_nested_instances_cross_in_one_image() {
     let (outer, inner) = (as_vnet(lived_in().0), as_vnet(lived_in().0));
-    let header = Header {
-        osreldate: 1_500_000,
-        abi: schema::Abi::SimLp64,
-        features: 0,
-        optional_features: 0,
-    };
-    let mut w = image_writer(&header).unwrap();
+    let mut w = image_writer(&HEADER).unwrap();
     let text = |s: &str| Text::copy(s).unwrap();
     w.object(&schema::Info {
         osrelease: text("15.0-RELEASE"),
@@ -368,13 +346,7 @@ fn two_stacks_of_nested_instances_cross_in_one_image() {
 fn a_stack_that_cannot_move_is_found_before_anything_is_written() {
     let (good, mut bad) = (as_vnet(fresh()), as_vnet(fresh()));
     let tun = bad.ip.if_attach("tun0", IfKind::Tun, 1500);
-    let header = Header {
-        osreldate: 1_500_000,
-        abi: schema::Abi::SimLp64,
-        features: 0,
-        optional_features: 0,
-    };
-    let mut w = image_writer(&header).unwrap();
+    let mut w = image_writer(&HEADER).unwrap();
     let stacks = [(Ref::new(2), &good), (Ref::new(2), &bad)];
     match capture_stacks(&mut w, &stacks, THEN) {
         Err(CaptureError::Unmovable(1, Unmovable::Interface(at))) => assert_eq!(at, tun),

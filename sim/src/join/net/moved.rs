@@ -57,8 +57,16 @@ impl From<NoMemory> for MoveError {
     }
 }
 
+/// The header of an image that is nothing but stacks.
+pub(super) const HEADER: Header = Header {
+    osreldate: 1_500_000,
+    abi: schema::Abi::SimLp64,
+    features: 0,
+    optional_features: 0,
+};
+
 /// An instance that is nothing but the owner of a stack.
-fn owner() -> Result<schema::Instance, NoMemory> {
+pub(super) fn owner() -> Result<schema::Instance, NoMemory> {
     Ok(schema::Instance {
         parent: None,
         name: Text::copy("stack")?,
@@ -113,13 +121,7 @@ pub fn may_be_remapped(
 
 /// The image of an instance that has these stacks.
 fn image_of_all(stacks: &[&Vnet<Inet>], now: Instant) -> Result<(Vec<u8>, SocketRefs), MoveError> {
-    let header = Header {
-        osreldate: 1_500_000,
-        abi: schema::Abi::SimLp64,
-        features: 0,
-        optional_features: 0,
-    };
-    let mut w = image_writer(&header)?;
+    let mut w = image_writer(&HEADER)?;
     w.object(&schema::Info {
         osrelease: Text::copy("15.0-RELEASE")?,
         machine_arch: Text::copy("amd64")?,

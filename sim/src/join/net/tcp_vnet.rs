@@ -8,7 +8,7 @@ use vpscore::sock::{self, Seq};
 
 use super::error::{Unfit, Unmovable};
 use super::so::{conninfo_record, restore_conninfo};
-use super::ticks::{age, ago, left, past};
+use super::ticks::{age, ago, before, left, past};
 use super::values::{from_rng_state, rng_state};
 use super::values::{in_addr, ip_addr};
 use crate::net::tcp::{Bucket, ChallengeAck, ClientEntry, KnownAs, Metrics, Pause, Sc, Tcp, ticks};
@@ -41,11 +41,6 @@ fn from_secret(bytes: &Bytes) -> Result<[u64; 2], Unfit> {
         .split_first_chunk::<16>()
         .ok_or(Unfit::Secret)?;
     Ok(from_key(first))
-}
-
-/// The moment so long before `now`.
-fn before(now: Instant, age: Duration) -> Instant {
-    Instant::from_nanos(now.as_nanos().saturating_sub(age.as_nanos()))
 }
 
 fn fastopen(tcp: &Tcp, now: Instant) -> Result<List<sock::TfoCookie>, NoMemory> {

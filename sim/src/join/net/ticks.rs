@@ -14,6 +14,7 @@ use crate::time::{Duration, Instant};
 /// Nanoseconds of a unit of `t_srtt` and of `t_rttvar`: 1/32 and 1/16 of a tick.
 pub(super) const SRTT_UNIT: i64 = 1_000_000 / 32;
 pub(super) const RTTVAR_UNIT: i64 = 1_000_000 / 16;
+
 /// The length of so many ticks.
 pub(super) fn span(ticks: u32) -> Duration {
     Duration::from_millis(ticks.into())
@@ -46,6 +47,11 @@ pub(super) fn ago(now: Ticks, age: Option<Duration>) -> Ticks {
 /// How long ago a moment was, as far as an image says it: of what has been waited for since, nothing takes longer.
 pub(super) fn past(now: Instant, then: Instant) -> Duration {
     now.since(then).min(SPAN_MAX)
+}
+
+/// The moment so long before `now`.
+pub(super) fn before(now: Instant, age: Duration) -> Instant {
+    Instant::from_nanos(now.as_nanos().saturating_sub(age.as_nanos()))
 }
 
 /// What remains until a moment; `None` where it has come.

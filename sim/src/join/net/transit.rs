@@ -12,6 +12,7 @@ use vpscore::collections::{List, NoMemory};
 use vpscore::image::schema::{Ipq, IpqPiece, LoopbackPacket, RateCount, Vnet};
 
 use super::error::Unfit;
+use super::ticks::before;
 use super::values::{in_addr, ip_addr};
 use crate::net::bandlim::{Rate, RateLimit};
 use crate::net::ip::{IpStack, Ipv6First, LOOPBACK_MAX};
@@ -74,16 +75,12 @@ fn restore_rates<const N: usize>(
     now: Instant,
 ) -> Result<(), Unfit> {
     let rates = record.into_iter().flatten().map(|rate| {
-        let since = Instant::from_nanos(now.since(Instant::BOOT).minus(rate.age).as_nanos());
-        let (count, jitter) = (rate.count, rate.jitter);
-        (
-            rate.class,
-            Rate {
-                since,
-                count,
-                jitter,
-            },
-        )
+        let counted = Rate {
+            since: before(now, rate.age),
+            count: rate.count,
+            jitter: rate.jitter,
+        };
+        (rate.class, counted)
     });
     limit.restore(rates).map_err(Unfit::Sysctl)
 }

@@ -103,17 +103,7 @@ pub(in crate::packetdrill) fn read(
     let (head, quoted) = message.split_first_chunk::<8>()?;
     let [kind, code, _, _, second @ ..] = *head;
     let second = u32::from_be_bytes(second);
-    let mut icmp = Icmp {
-        kind,
-        code,
-        mtu: None,
-        id: 0,
-        quoted: Quoted::Tcp {
-            seq: None,
-            len: 0,
-            udp: None,
-        },
-    };
+    let mut icmp = Icmp::new(kind, code);
     if v6 && kind == ROUTER_ADVERTISEMENT {
         icmp.mtu = quoted
             .get(12..)?
